@@ -1,0 +1,13 @@
+"""The Celery application: the door bell. It carries the names of queues, never jobs."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ductape_jobs.settings")
+
+app = Celery("ductape_jobs")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["jobs"])

@@ -1,0 +1,205 @@
+"""Settings: one file, typed readers, every insecure default refused in production.
+
+The table of variables is in the README; `ductape_jobs.checks` holds the refusals.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+
+from ductape_jobs.keys import keep_key
+
+env = environ.Env()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ENVIRONMENT: str = env.str("ENVIRONMENT", default="local")
+if ENVIRONMENT not in {"local", "production"}:
+    raise environ.ImproperlyConfigured(f"ENVIRONMENT is {ENVIRONMENT!r}: it must be 'local' or 'production'")
+LOCAL = ENVIRONMENT == "local"
+
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data")))
+PORT: int = env.int("PORT", default=8000)
+
+# In production both must be given; `keep_key` then refuses instead of making one.
+SECRET_KEY: str = env.str("SECRET_KEY", default="") or keep_key(DATA_DIR, "secret_key", ENVIRONMENT, "SECRET_KEY")
+FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or [
+    keep_key(DATA_DIR, "field_encryption_key", ENVIRONMENT, "FIELD_ENCRYPTION_KEYS")
+]
+OPERATOR_API_KEY: str = env.str("OPERATOR_API_KEY", default="")
+
+DEBUG = False
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"] if LOCAL else [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "core.tenancy",
+    "executors.catalog",
+    "jobs",
+    "webhooks",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "ductape_jobs.urls"
+WSGI_APPLICATION = "ductape_jobs.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+SQLITE_OPTIONS: dict[str, Any] = {
+    # BEGIN IMMEDIATE: a transaction that begins as a reader cannot become a writer while
+    # another one writes; it fails at once, whatever the timeout.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
+}
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's settings for a database URL; the ones that decide about safety are added here."""
+    config: dict[str, Any] = dict(environ.Env.db_url_config(url))
+    options = config.setdefault("OPTIONS", {})
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        options.update(SQLITE_OPTIONS)
+        config["CONN_MAX_AGE"] = None
+    else:
+        options.setdefault("connect_timeout", 5)
+        options.setdefault("application_name", "ductape-jobs")
+        # A dead peer is noticed within seconds, not after the kernel's fifteen minutes.
+        options.setdefault("keepalives_idle", 5)
+        options.setdefault("keepalives_interval", 2)
+        options.setdefault("keepalives_count", 3)
+        options.setdefault("tcp_user_timeout", 10_000)
+        config["CONN_MAX_AGE"] = None
+        config["CONN_HEALTH_CHECKS"] = True
+        config["DISABLE_SERVER_SIDE_CURSORS"] = True  # behind a transaction pooler they vanish
+    return config
+
+
+DATABASE_URL: str = env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'ductape.sqlite3'}"
+DATABASES = {"default": database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+QUEUES: list[str] = env.list("QUEUES", default=["default", "webhooks"])
+CONCURRENCY: int = env.int("CONCURRENCY", default=500)
+# Queues whose runs each get a process of their own: for what may crash or burn CPU.
+ISOLATED_QUEUES: list[str] = env.list("ISOLATED_QUEUES", default=["isolated"])
+ISOLATED_CONCURRENCY: int = env.int("ISOLATED_CONCURRENCY", default=2)
+
+_private_if_local = "127.0.0.0/8,::1/128" if LOCAL else ""
+EGRESS_ALLOW_CIDRS: list[str] = env.list(
+    "EGRESS_ALLOW_CIDRS", default=[cidr for cidr in _private_if_local.split(",") if cidr]
+)
+
+# Namespaces beside the product's own (`executors.registry`): {"namespace": "dotted.path.Class"}.
+EXTRA_EXECUTORS: dict[str, str] = env.dict("EXTRA_EXECUTORS", default={})
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+
+BODY_LIMIT_BYTES = 10 * 1024 * 1024
+BULK_BODY_LIMIT_BYTES = 32 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = BULK_BODY_LIMIT_BYTES  # the API's own parser enforces the finer limits
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["core.tenancy.auth.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["core.tenancy.auth.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["core.tenancy.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["core.tenancy.parsing.CompactJSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "core.tenancy.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Ductape Jobs",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# --- Celery: wakes workers, nothing else -----------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "global_keyprefix": "ductape:",
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "jobs.beat.JobScheduler"
+
+LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if LOCAL else "json")
+LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+        "json": {"()": "ductape_jobs.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"aiohttp.access": {"level": "WARNING"}},
+}
+
+if not LOCAL:
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600)
+
+BROKER_HOST = urlsplit(REDIS_URL).hostname or "127.0.0.1"

@@ -1,0 +1,86 @@
+"""The executor interface: what the run loop hands over and what it gets back.
+
+An executor never writes to the database of jobs, never retries and never decides a state:
+it makes one attempt and says how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+# Codes of the documents, and ours for what they do not name.
+TIMEOUT = "TIMEOUT"
+RATE_LIMITED = "RATE_LIMITED"
+SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+CONNECTION_ERROR = "CONNECTION_ERROR"
+VALIDATION_ERROR = "VALIDATION_ERROR"
+NOT_FOUND = "NOT_FOUND"
+UNAUTHORIZED = "UNAUTHORIZED"
+FORBIDDEN = "FORBIDDEN"
+LOST = "LOST"  # the worker died and `on_lost` is "fail"
+POISON = "POISON"  # the run lost its worker three times
+CANCELLED = "CANCELLED"
+INTERNAL_ERROR = "INTERNAL_ERROR"  # an executor raised what it should not have
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One attempt of one run, as an executor sees it. Times are aware UTC."""
+
+    job_id: str  # job_…
+    run_key: str  # "<job id>:<run number>", the same on every attempt of the run
+    attempt: int  # from 1, over all attempts of the run, lost ones included
+    namespace: str  # "actions", …
+    product: str  # tag
+    env: str  # slug
+    target: Mapping[str, Any]  # what names the target: {"app": …, "event": …}
+    resolved: Any  # what `Executor.resolve` returned for it
+    input: Mapping[str, Any]
+    scheduled_at: datetime
+    timeout: float  # seconds left for this attempt
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)  # set when the run is taken away
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The attempt succeeded. `result` is a JSON object."""
+
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The attempt failed. `message` is for people: no secrets, no tracebacks."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after: float | None = None  # seconds the other side asked us to wait
+
+
+Outcome = Done | Failed
+
+
+class Executor(Protocol):
+    """How one namespace's jobs are run."""
+
+    isolated: bool  # True: may crash or burn CPU, so every run gets a process of its own
+
+    def check(self, *, product_id: int, environment_id: int, target: Mapping[str, Any], input: Mapping[str, Any]) -> None:
+        """At dispatch: does the target exist, is the input right? Synchronous, may query.
+
+        Raises core.errors.ApiError (NotFound, Invalid) with the field and the way out.
+        """
+
+    def resolve(self, *, product_id: int, environment_id: int, target: Mapping[str, Any]) -> Any:
+        """In the worker, in a thread: what is needed to run, secrets opened. May query.
+
+        The run loop keeps the answer for a few seconds. Raises core.errors.ApiError.
+        """
+
+    async def execute(self, call: Call) -> Outcome:
+        """Make the attempt. Cancelled (asyncio) at its deadline and when its run is taken away."""
