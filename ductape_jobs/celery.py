@@ -11,3 +11,5 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ductape_jobs.settings")
 app = Celery("ductape_jobs")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["jobs"])
+# By name: the run loop needs Django's models, which load after this module.
+app.steps["worker"].add("jobs.worker:RunLoop")

@@ -73,6 +73,7 @@ class Job(models.Model):
     # The last or current run, kept here so that a list of jobs needs no join.
     retry_count = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)  # set in a back-off
+    behind = models.CharField(max_length=10, blank=True, default="")  # status of the run that waits behind the open one
     last_error = models.TextField(blank=True, default="")
     last_run_status = models.CharField(max_length=10, blank=True, default="")
     last_run_id = models.BigIntegerField(null=True)  # the last run that ended; its result is there
@@ -265,10 +266,11 @@ class Worker(models.Model):
     lease_until = models.DateTimeField()
     draining = models.BooleanField(default=False)
     stopped_at = models.DateTimeField(null=True)  # stopped by itself, or taken for dead by the reaper
+    settled = models.BooleanField(default=False)  # stopped, and none of its runs is left open
 
     class Meta:
         indexes = [
-            models.Index(fields=["lease_until"], condition=Q(stopped_at__isnull=True), name="worker_lease"),
+            models.Index(fields=["lease_until"], condition=Q(settled=False), name="worker_unsettled"),
         ]
 
     def __str__(self) -> str:

@@ -83,11 +83,18 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
             JobStatus.PAUSED,
         }
     ),
-    JobStatus.COMPLETED: frozenset({JobStatus.QUEUED}),
-    JobStatus.FAILED: frozenset({JobStatus.QUEUED, JobStatus.SCHEDULED}),
+    JobStatus.COMPLETED: frozenset({JobStatus.QUEUED}),  # trigger
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED, JobStatus.SCHEDULED}),  # retry, trigger
     JobStatus.CANCELLED: frozenset(),
     JobStatus.PAUSED: frozenset(
-        {JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
+        {
+            JobStatus.SCHEDULED,
+            JobStatus.QUEUED,
+            JobStatus.RUNNING,  # resumed while the run that the pause let go on is still running
+            JobStatus.COMPLETED,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+        }
     ),
 }
 
@@ -130,9 +137,9 @@ def project(
     """The status of a job, from what is true of it: cancelled > paused > running > queued >
     scheduled > final.
 
-    `open_run` is the most advanced run that has not ended (running > queued > waiting),
-    `schedule_left` whether an occurrence is still to come, `last_run` how the last run ended.
-    `jobs.lifecycle.projection` says the same in SQL; a test holds the two together.
+    `open_run` is the run whose turn it is (the oldest that has not ended), `schedule_left` whether
+    an occurrence is still to come, `last_run` how the last run ended. The statements of
+    `jobs.lifecycle.sql` say the same in SQL; a test holds the two together.
     """
     if cancelled:
         return JobStatus.CANCELLED

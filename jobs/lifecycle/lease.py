@@ -1,0 +1,60 @@
+"""Leases of worker processes: one row a process, beaten with one update however many runs it has.
+
+A running execution is valid while its owner's lease is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.clock import database_now
+from jobs.models import Execution, Worker
+from jobs.states import RunStatus
+
+LEASE_SECONDS = 15.0  # a crash costs this, and the reaper's next look
+BEAT_SECONDS = 5.0  # two beats may fail before the lease is in danger
+ABORT_SECONDS = 12.0  # without a beat for so long a process stops its own I/O: 3 s before the lease ends
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer to a beat. `alive` is False when the reaper has taken the process for dead;
+    `runs` are the (id → fence) that are its own."""
+
+    alive: bool
+    runs: dict[int, int]
+
+
+def register_worker(*, host: str, pid: int, queues: Sequence[str], concurrency: int) -> int:
+    """Begin a lease; the worker's id."""
+    now = database_now()
+    worker = Worker.objects.create(
+        host=host,
+        pid=pid,
+        queues=list(queues),
+        concurrency=concurrency,
+        started_at=now,
+        beaten_at=now,
+        lease_until=now + timedelta(seconds=LEASE_SECONDS),
+    )
+    return worker.pk
+
+
+def beat(worker_id: int, *, running: int, draining: bool = False) -> Beat:
+    """Renew the lease, also one that ran out and was not reaped, and read back what is owned."""
+    now = database_now()
+    renewed = Worker.objects.filter(pk=worker_id, stopped_at__isnull=True).update(
+        lease_until=now + timedelta(seconds=LEASE_SECONDS), beaten_at=now, running=running, draining=draining
+    )
+    runs = Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING).values_list("id", "fence")
+    return Beat(alive=renewed == 1, runs=dict(runs))
+
+
+def stop_worker(worker_id: int) -> None:
+    """End a lease in order. What the worker still owns is taken back by the next reaper."""
+    owns = Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING).exists()
+    Worker.objects.filter(pk=worker_id, stopped_at__isnull=True).update(
+        stopped_at=database_now(), running=0, settled=not owns
+    )

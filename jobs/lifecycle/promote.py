@@ -1,0 +1,241 @@
+"""Promote: what the scheduler does with what came due, in bounded batches.
+
+scheduled → queued: an occurrence becomes a run (exactly one row per occurrence), a back-off
+that is over becomes claimable. Any number of schedulers at once: each takes other jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import F, Min
+
+from core import failpoints
+from core.clock import database_now
+from jobs.lifecycle.create import build_run, schedule_of
+from jobs.lifecycle.rows import move_job, move_run, open_runs, record_event
+from jobs.models import Execution, Hold, Job
+from jobs.schedule import due_at, plan_promotion
+from jobs.states import EventType, JobStatus, RunStatus, Trigger
+
+BATCH = 200  # jobs in one transaction: short enough that nobody waits for it
+SEQUENCE_LOOK = timedelta(milliseconds=200)  # `misfire: all` looks so often whether its run has ended
+
+STILL_RUNNING = "previous run still running"
+PREVIOUS_LOST = "previous run lost"
+HELD = "held for maintenance"
+MISSED = "no scheduler was there in time"
+
+
+@dataclass(slots=True)
+class Promoted:
+    """What one batch did: the queues that have new work, and whether there may be more."""
+
+    queues: set[str] = field(default_factory=set)
+    runs: int = 0
+    full: bool = False
+
+    def add(self, other: Promoted) -> None:
+        self.queues |= other.queues
+        self.runs += other.runs
+        self.full = self.full or other.full
+
+
+def promote_due(limit: int = BATCH) -> Promoted:
+    """One batch of everything that is due: occurrences, then back-offs."""
+    promoted = open_due_runs(limit)
+    promoted.add(end_backoffs(limit))
+    return promoted
+
+
+def next_due() -> datetime | None:
+    """When the next thing comes due, by two index probes; None when nothing ever will."""
+    first = Job.objects.filter(next_due_at__isnull=False).aggregate(at=Min("next_due_at"))["at"]
+    second = Execution.objects.filter(status=RunStatus.WAITING).aggregate(at=Min("due_at"))["at"]
+    times = [time for time in (first, second) if time is not None]
+    return min(times) if times else None
+
+
+def open_due_runs(limit: int = BATCH) -> Promoted:
+    """Open a run for each occurrence that came due, record those that were missed or skipped,
+    and move each job to its next occurrence: one transaction, rows taken with SKIP LOCKED."""
+    promoted = Promoted()
+    with transaction.atomic():
+        now = database_now()
+        jobs = list(
+            Job.objects.select_for_update(skip_locked=True, no_key=True)
+            .filter(next_due_at__lte=now)
+            .order_by("next_due_at")[:limit]
+        )
+        if not jobs:
+            return promoted
+        promoted.full = len(jobs) == limit
+        recurring = [job.pk for job in jobs if job.recurring]
+        runs = open_runs(recurring) if recurring else {}
+        holds = list(Hold.objects.all()) if recurring else []
+        opened: list[Execution] = []
+        found = [job.status for job in jobs]
+        for job in jobs:
+            opened += _open_runs_of(job, runs.setdefault(job.pk, []), holds, now)
+        failpoints.reach("promote:before_insert")
+        Execution.objects.bulk_create(opened)
+        failpoints.reach("promote:inserted")
+        _advance(jobs, found, now)
+        failpoints.reach("promote:before_commit")
+    for run in opened:
+        if run.status == RunStatus.QUEUED:
+            promoted.queues.add(run.queue)
+            promoted.runs += 1
+    failpoints.reach("promote:committed")
+    return promoted
+
+
+def _open_runs_of(job: Job, open_now: list[Execution], holds: Sequence[Hold], now: datetime) -> list[Execution]:
+    """The rows that this job's due occurrences become; the job's own columns are moved along.
+
+    With `misfire: all` the oldest missed occurrence is opened and the job stays due: the rest
+    follow one after the other, each when the one before has ended.
+    """
+    assert job.next_run_at is not None  # next_due_at is only set together with it
+    schedule = schedule_of(job)
+    plan = plan_promotion(schedule, next_run_at=job.next_run_at, now=now, room=None)
+    grace = timedelta(milliseconds=job.misfire_grace)
+    rows: list[Execution] = []
+    for occurrence in plan.run:
+        if not _room(job):
+            break
+        if not open_now or (job.overlap == "queue" and len(open_now) == 1 and not _covered(job, holds)):
+            due = due_at(schedule, job.pk, occurrence)
+            run = build_run(job, scheduled_at=occurrence, due=due, trigger=Trigger.SCHEDULE, now=now)
+            rows.append(run)
+            open_now.append(run)
+            job.occurrences_opened += int(job.recurring)
+            if len(open_now) == 1:
+                job.status, job.scheduled_at, job.retry_count = JobStatus.QUEUED, occurrence, 0
+            else:
+                job.behind = RunStatus.QUEUED
+        elif job.misfire == "all" and now - occurrence >= grace:
+            job.next_run_at, job.next_due_at = occurrence, now + SEQUENCE_LOOK
+            return rows
+        else:
+            rows += _never_ran(job, RunStatus.SKIPPED, _why(job, open_now, holds), occurrence, occurrence, 1, now)
+    if plan.missed is not None:
+        first, last, count = plan.missed
+        rows += _never_ran(job, RunStatus.MISSED, MISSED, first, last, count, now)
+    job.next_run_at = plan.next_run_at if job.recurring and _room(job) else None
+    job.next_due_at = due_at(schedule, job.pk, job.next_run_at) if job.next_run_at else None
+    if not open_now and job.next_run_at is None:
+        _end(job, now)
+    return rows
+
+
+def _room(job: Job) -> bool:
+    return job.limit is None or job.occurrences_opened < job.limit
+
+
+def _end(job: Job, now: datetime) -> None:
+    """The schedule ended without another run: how the last one ended decides."""
+    job.status = JobStatus.FAILED if job.last_run_status == RunStatus.FAILED else JobStatus.COMPLETED
+    job.completed_at = job.completed_at or now
+    type = EventType.FAILED if job.status == JobStatus.FAILED else EventType.COMPLETED
+    record_event(job, type, now=now, data={"reason": "the schedule ended"})
+
+
+def _covered(job: Job, holds: Sequence[Hold]) -> bool:
+    return any(
+        hold.product_id == job.product_id
+        and hold.environment_id in {None, job.environment_id}
+        and hold.namespace in {"", job.namespace}
+        for hold in holds
+    )
+
+
+def _why(job: Job, open_now: Sequence[Execution], holds: Sequence[Hold]) -> str:
+    """Why an occurrence found no place."""
+    first = open_now[0]
+    if first.status == RunStatus.QUEUED and _covered(job, holds):
+        return HELD
+    if first.status == RunStatus.QUEUED and first.losses:
+        return PREVIOUS_LOST
+    return STILL_RUNNING
+
+
+def _never_ran(
+    job: Job, status: RunStatus, reason: str, first: datetime, last: datetime, count: int, now: datetime
+) -> list[Execution]:
+    """The row for occurrences that do not run. Consecutive skips for one reason share one row."""
+    if status is RunStatus.SKIPPED:
+        latest = Execution.objects.filter(job=job).order_by("-id").first()
+        if latest is not None and latest.status == status and latest.skip_reason == reason:
+            Execution.objects.filter(pk=latest.pk).update(
+                count=F("count") + count, last_scheduled_at=last, finished_at=now
+            )
+            return []
+    row = build_run(job, scheduled_at=first, due=first, trigger=Trigger.SCHEDULE, now=now, status=status)
+    row.skip_reason, row.count, row.last_scheduled_at, row.finished_at = reason, count, last, now
+    return [row]
+
+
+_ADVANCE = """
+UPDATE jobs_job
+SET status = %s, scheduled_at = %s, completed_at = %s, next_run_at = %s, next_due_at = %s,
+    occurrences_opened = %s, retry_count = %s, behind = %s, updated_at = %s
+WHERE id = %s AND status = %s
+"""
+
+
+def _advance(jobs: Sequence[Job], found: Sequence[str], now: datetime) -> None:
+    """Write the moved columns of locked jobs, each under the status it was read with."""
+    time = connection.ops.adapt_datetimefield_value
+    native = connection.features.has_native_uuid_field
+    with connection.cursor() as sql:
+        sql.executemany(
+            _ADVANCE,
+            [
+                (
+                    str(job.status),
+                    time(job.scheduled_at),
+                    time(job.completed_at),
+                    time(job.next_run_at),
+                    time(job.next_due_at),
+                    job.occurrences_opened,
+                    job.retry_count,
+                    str(job.behind),
+                    time(now),
+                    job.pk if native else job.pk.hex,
+                    status,
+                )
+                for job, status in zip(jobs, found, strict=True)
+            ],
+        )
+        if sql.rowcount != len(jobs):
+            raise RuntimeError(f"{len(jobs) - sql.rowcount} of {len(jobs)} jobs changed under their lock")
+
+
+def end_backoffs(limit: int = BATCH) -> Promoted:
+    """waiting → queued for runs whose back-off (or delay) is over."""
+    promoted = Promoted()
+    with transaction.atomic():
+        now = database_now()
+        ids = list(
+            Execution.objects.filter(status=RunStatus.WAITING, due_at__lte=now)
+            .order_by("due_at")
+            .values_list("job_id", flat=True)[:limit]
+        )
+        if not ids:
+            return promoted
+        promoted.full = len(ids) == limit
+        locked = Job.objects.select_for_update(skip_locked=True, no_key=True).filter(pk__in=set(ids))
+        jobs = {job.pk: job for job in locked}
+        for job_id, runs in open_runs(list(jobs)).items():
+            due = [run for run in runs if run.status == RunStatus.WAITING and run.due_at <= now]
+            for run in due:
+                move_run(run, RunStatus.QUEUED)
+                promoted.queues.add(run.queue)
+                promoted.runs += 1
+            if due:
+                move_job(jobs[job_id], "go on", runs, now=now, next_attempt_at=None)
+    return promoted

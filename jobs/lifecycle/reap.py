@@ -1,0 +1,169 @@
+"""Reap: runs whose worker is gone are taken back. running → queued, or failed as POISON or LOST.
+
+Every run that is taken back has its fence raised, so that its late worker cannot write any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from core.clock import database_now
+from core.times import to_ms
+from jobs.lifecycle.rows import ended_attempt, move_job, move_run, open_runs, record_event
+from jobs.models import Execution, Job, Worker
+from jobs.states import EventType, RunStatus
+
+BATCH = 200
+MAX_LOSSES = 3  # the third time a run loses its worker, it is taken to be the reason
+KEEP_WORKERS = timedelta(days=1)  # rows of stopped workers stay readable for so long
+
+GONE = "the worker that ran it is gone"
+HANDED_BACK = "handed back by its worker"
+OVERDUE = "still running 30 s after its time-out"
+
+
+@dataclass(slots=True)
+class Reaped:
+    """What a look found: the queues with work again, how many runs came back, how many ended."""
+
+    queues: set[str] = field(default_factory=set)
+    returned: int = 0
+    ended: int = 0
+
+
+def reap() -> Reaped:
+    """Take back the runs of workers whose lease ran out or who stopped, and overdue runs.
+
+    One bounded batch each. Call it only while the database was reachable for a whole lease:
+    a worker that could not reach it either must get the chance to renew.
+    """
+    reaped = Reaped()
+    now = database_now()
+    expired = Worker.objects.filter(settled=False, stopped_at__isnull=True, lease_until__lt=now)
+    for worker_id in expired.values_list("id", flat=True)[:BATCH]:
+        # The guard is the lease itself: a beat that comes first keeps the worker alive.
+        Worker.objects.filter(pk=worker_id, stopped_at__isnull=True, lease_until__lt=now).update(stopped_at=now)
+    for worker_id in Worker.objects.filter(settled=False, stopped_at__isnull=False).values_list("id", flat=True):
+        found = list(
+            Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING).values_list("id", "job_id")[:BATCH]
+        )
+        if found:
+            lose(found, error=GONE, counted=True, reaped=reaped, owner_id=worker_id)
+        else:
+            Worker.objects.filter(pk=worker_id).update(settled=True, running=0)
+    overdue = Execution.objects.filter(status=RunStatus.RUNNING, deadline_at__lt=now).values_list("id", "job_id")
+    found = list(overdue[:BATCH])
+    if found:
+        lose(found, error=OVERDUE, counted=True, reaped=reaped, overdue_at=now)
+    Worker.objects.filter(settled=True, stopped_at__lt=now - KEEP_WORKERS).delete()
+    return reaped
+
+
+def hand_back(worker_id: int, runs: Sequence[tuple[int, UUID]]) -> Reaped:
+    """A worker returns runs that it stopped by itself: they run again at once and do not count
+    towards POISON. With `on_lost: fail` they end as LOST."""
+    reaped = Reaped()
+    for start in range(0, len(runs), BATCH):
+        lose(runs[start : start + BATCH], error=HANDED_BACK, counted=False, reaped=reaped, owner_id=worker_id)
+    return reaped
+
+
+def lose(
+    found: Sequence[tuple[int, UUID]],
+    *,
+    error: str,
+    counted: bool,
+    reaped: Reaped,
+    owner_id: int | None = None,
+    overdue_at: datetime | None = None,
+) -> None:
+    """End the running attempts of those (run, job) pairs as `lost`, where they are still running
+    and (still that owner's | still overdue)."""
+    wanted = {run_id for run_id, _ in found}
+    with transaction.atomic():
+        locked = (
+            Job.objects.select_for_update(no_key=True, skip_locked=True)
+            .filter(pk__in={job_id for _, job_id in found})
+            .order_by("pk")
+        )
+        jobs = {job.pk: job for job in locked}
+        now = database_now()
+        for job_id, runs in open_runs(list(jobs)).items():
+            for run in runs:
+                if run.pk not in wanted or run.status != RunStatus.RUNNING:
+                    continue
+                if owner_id is not None and run.owner_id != owner_id:
+                    continue
+                if overdue_at is not None and (run.deadline_at is None or run.deadline_at >= overdue_at):
+                    continue
+                _lose_one(jobs[job_id], run, runs, now=now, error=error, counted=counted, reaped=reaped)
+
+
+def _lose_one(
+    job: Job, run: Execution, runs: Sequence[Execution], *, now: datetime, error: str, counted: bool, reaped: Reaped
+) -> None:
+    losses = run.losses + int(counted)
+    ends = job.on_lost == "fail" or losses >= MAX_LOSSES
+    assert run.started_at is not None  # a constraint: it was running
+    if ends:
+        code = "LOST" if job.on_lost == "fail" else "POISON"
+        text = error if code == "LOST" else f"{error}: lost its worker {losses} times"
+        move_run(
+            run,
+            RunStatus.FAILED,
+            fence=run.fence + 1,
+            owner_id=None,
+            deadline_at=None,
+            finished_at=now,
+            losses=losses,
+            code=code,
+            error=text,
+            retryable=False,
+        )
+        end_run(job, run, runs, now=now)
+        reaped.ended += 1
+        return
+    lost = ended_attempt(
+        run, "lost", now_ms=to_ms(now), started_ms=to_ms(run.started_at), code="LOST", error=error
+    )
+    back = RunStatus.FROZEN if job.paused_at is not None and run.created_at <= job.paused_at else RunStatus.QUEUED
+    move_run(
+        run,
+        back,
+        fence=run.fence + 1,
+        owner_id=None,
+        deadline_at=None,
+        due_at=now,
+        losses=losses,
+        attempts=[*(run.attempts or ()), lost],
+    )
+    move_job(job, "take back", runs, now=now, last_error=error)
+    reaped.queues.add(run.queue)
+    reaped.returned += 1
+
+
+def end_run(job: Job, run: Execution, runs: Sequence[Execution], *, now: datetime) -> None:
+    """What a run that ended as failed outside `settle` means for its (locked) job."""
+    move_job(
+        job,
+        "end",
+        runs,
+        now=now,
+        completed_at=now,
+        last_run_status=str(run.status),
+        last_run_id=run.pk,
+        last_error=run.error,
+        retry_count=run.retry_count,
+        next_attempt_at=None,
+        failed_executions=job.failed_executions + 1,
+        consecutive_failures=job.consecutive_failures + 1,
+        scheduled_at=job.next_run_at or job.scheduled_at,
+    )
+    record_event(job, EventType.FAILED, now=now, number=run.number)
+
+

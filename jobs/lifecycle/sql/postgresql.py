@@ -1,0 +1,224 @@
+"""Claim and finish on PostgreSQL: one statement and one commit each.
+
+Hazards that shaped them:
+
+* A queue table lies to the planner: statistics are from a moment when it was empty or full.
+  Rows are found by primary key alone; guards on the status are written as `status || ''`, so
+  that no partial index on the status can be chosen to drive the statement.
+* `UPDATE … WHERE id IN (SELECT … LIMIT n FOR UPDATE SKIP LOCKED)` may exceed its LIMIT; a
+  MATERIALIZED list does not.
+* The snapshot of a statement is taken before its locks. What is read of a job after locking
+  it is fresh (the row is read again); what is read of other rows is not. Concurrency keys are
+  therefore locked in a statement of their own, and counted in the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from core.clock import sql_now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from jobs.lifecycle.claim import KeyCursor
+    from jobs.lifecycle.settle import Finished
+
+KEYS_AT_ONCE = 1_000  # concurrency keys looked at by one claim; more get their turn in the next
+LOCK_CLASS = 0x64756374  # of the advisory locks on concurrency keys
+
+# Nothing older of the same job is open, and no hold covers the run.
+_MAY_RUN = """
+  (NOT j.recurring
+   OR (NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.status = 'running')
+       AND NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.id < e.id
+                       AND o.status IN ('queued', 'waiting', 'frozen'))))
+  AND NOT EXISTS (SELECT 1 FROM jobs_hold h WHERE h.product_id = e.product_id
+                  AND (h.environment_id IS NULL OR h.environment_id = e.environment_id)
+                  AND (h.namespace = '' OR h.namespace = e.namespace))
+"""
+
+_CANDIDATES_WITHOUT_KEYS = f"""
+keyed AS MATERIALIZED (
+  SELECT EXISTS (SELECT 1 FROM jobs_execution
+                 WHERE queue = %(queue)s AND status = 'queued' AND concurrency_key IS NOT NULL) AS waiting
+),
+c AS MATERIALIZED (
+  SELECT e.id, j.execution_count, j.timeout
+  FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
+  WHERE e.queue = %(queue)s AND e.status = 'queued' AND NOT (SELECT waiting FROM keyed)
+    AND {_MAY_RUN}
+  ORDER BY e.priority DESC, e.due_at, e.id
+  LIMIT %(room)s
+  FOR NO KEY UPDATE OF j SKIP LOCKED
+)
+"""
+
+_CANDIDATES_WITH_KEYS = f"""
+keyed AS MATERIALIZED (SELECT true AS waiting),
+best AS MATERIALIZED (
+  SELECT id FROM (
+    (SELECT e.id, e.priority, e.due_at
+     FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
+     WHERE e.queue = %(queue)s AND e.status = 'queued' AND e.concurrency_key IS NULL
+       AND {_MAY_RUN}
+     ORDER BY e.priority DESC, e.due_at, e.id
+     LIMIT %(room)s)
+    UNION ALL
+    SELECT p.id, p.priority, p.due_at
+    FROM unnest(%(keys)s::text[]) AS k(name)
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS running FROM jobs_execution r
+      WHERE r.concurrency_key = k.name AND r.status = 'running') r
+    CROSS JOIN LATERAL (
+      SELECT f.*, row_number() OVER (ORDER BY f.priority DESC, f.due_at, f.id) AS place
+      FROM (SELECT e.id, e.priority, e.due_at, e.concurrency_limit
+            FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
+            WHERE e.queue = %(queue)s AND e.status = 'queued' AND e.concurrency_key = k.name
+              AND {_MAY_RUN}
+            ORDER BY e.priority DESC, e.due_at, e.id
+            LIMIT %(room)s) f) p
+    WHERE p.place <= p.concurrency_limit - r.running
+  ) AS either
+  ORDER BY priority DESC, due_at, id
+  LIMIT %(room)s
+),
+c AS MATERIALIZED (
+  SELECT e.id, j.execution_count, j.timeout
+  FROM best JOIN jobs_execution e ON e.id = best.id JOIN jobs_job j ON j.id = e.job_id
+  ORDER BY e.priority DESC, e.due_at, e.id
+  FOR NO KEY UPDATE OF j SKIP LOCKED
+)
+"""
+
+_TAKE = """
+e AS (
+  UPDATE jobs_execution x
+  SET status = 'running', fence = x.fence + 1, attempt = x.attempt + 1,
+      number = coalesce(x.number, c.execution_count + 1), owner_id = %(worker)s,
+      started_at = {now}, run_started_at = coalesce(x.run_started_at, {now}),
+      deadline_at = {now} + (c.timeout + 30000) * interval '1 millisecond'
+  FROM c
+  WHERE x.id = c.id AND x.status || '' = 'queued'
+  RETURNING x.id, x.fence, x.number, x.attempt, x.retry_count, x.scheduled_at, x.started_at,
+            x.run_started_at, x.job_id, x.priority, x.due_at
+),
+j AS (
+  UPDATE jobs_job j
+  SET status = CASE WHEN j.paused_at IS NOT NULL THEN 'paused' ELSE 'running' END,
+      started_at = e.run_started_at, completed_at = NULL, scheduled_at = e.scheduled_at,
+      execution_count = greatest(j.execution_count, e.number),
+      retry_count = e.retry_count, next_attempt_at = NULL, updated_at = {now}
+  FROM e
+  WHERE j.id = e.job_id
+  RETURNING e.id AS run_id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at, e.started_at,
+            j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
+            j.retries, j.retry_config, j.timeout, e.priority, e.due_at
+)
+SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count, j.scheduled_at, j.started_at,
+       j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
+       j.retries, j.retry_config, j.timeout
+FROM keyed LEFT JOIN j ON true
+ORDER BY j.priority DESC, j.due_at, j.run_id
+"""
+
+_LOCK_KEYS = """
+WITH RECURSIVE k(name) AS (
+  (SELECT concurrency_key FROM jobs_execution
+   WHERE queue = %(queue)s AND status = 'queued' AND concurrency_key IS NOT NULL AND concurrency_key > %(after)s
+   ORDER BY concurrency_key LIMIT 1)
+  UNION ALL
+  SELECT (SELECT concurrency_key FROM jobs_execution
+          WHERE queue = %(queue)s AND status = 'queued' AND concurrency_key IS NOT NULL AND concurrency_key > k.name
+          ORDER BY concurrency_key LIMIT 1)
+  FROM k WHERE k.name IS NOT NULL
+),
+some AS MATERIALIZED (SELECT name FROM k WHERE name IS NOT NULL LIMIT %(keys)s)
+SELECT name, pg_try_advisory_xact_lock(%(class)s, hashtext(name)) FROM some
+"""
+
+
+def claim(
+    connection: BaseDatabaseWrapper, worker_id: int, queue: str, room: int, cursor: KeyCursor
+) -> list[tuple[Any, ...]]:
+    """See `jobs.lifecycle.claim.claim`. Two statements only where runs with a key are waiting."""
+    now = sql_now("postgresql")
+    values = {"queue": queue, "room": room, "worker": worker_id}
+    if not cursor.keyed:
+        with connection.cursor() as sql:
+            sql.execute(f"WITH {_CANDIDATES_WITHOUT_KEYS}, {_TAKE.format(now=now)}", values)
+            rows = sql.fetchall()
+        if not rows[0][0]:
+            return [row[1:] for row in rows if row[1] is not None]
+        cursor.keyed = True
+    with transaction.atomic(using=connection.alias), connection.cursor() as sql:
+        sql.execute(_LOCK_KEYS, {**values, "after": cursor.after, "keys": KEYS_AT_ONCE, "class": LOCK_CLASS})
+        seen = sql.fetchall()
+        cursor.keyed = bool(seen) or bool(cursor.after)
+        cursor.after = seen[-1][0] if len(seen) == KEYS_AT_ONCE else ""
+        keys = [name for name, locked in seen if locked]
+        sql.execute(f"WITH {_CANDIDATES_WITH_KEYS}, {_TAKE.format(now=now)}", {**values, "keys": keys})
+        return [row[1:] for row in sql.fetchall() if row[1] is not None]
+
+
+_FINISH = """
+WITH d AS MATERIALIZED (
+  SELECT * FROM unnest(%(ids)s::bigint[], %(jobs)s::uuid[], %(fences)s::bigint[], %(statuses)s::text[],
+                       %(results)s::jsonb[], %(codes)s::text[], %(errors)s::text[], %(retryables)s::boolean[])
+    AS d(id, job_id, fence, status, result, code, error, retryable)
+),
+l AS MATERIALIZED (
+  SELECT j.id FROM d JOIN jobs_job j ON j.id = d.job_id ORDER BY j.id FOR NO KEY UPDATE OF j
+),
+e AS (
+  UPDATE jobs_execution x
+  SET status = d.status, finished_at = {now}, owner_id = NULL, deadline_at = NULL,
+      result = d.result, code = d.code, error = d.error, retryable = d.retryable
+  FROM d JOIN l ON l.id = d.job_id
+  WHERE x.id = d.id AND x.fence = d.fence AND x.status || '' = 'running'
+  RETURNING x.id, x.job_id, x.number, x.status, x.error, x.retry_count
+),
+j AS (
+  UPDATE jobs_job j
+  SET status = CASE WHEN j.paused_at IS NOT NULL THEN 'paused'
+                    WHEN j.behind = 'queued' THEN 'queued'
+                    WHEN j.behind <> '' OR j.next_run_at IS NOT NULL THEN 'scheduled'
+                    ELSE e.status END,
+      behind = '', completed_at = {now}, last_run_status = e.status, last_run_id = e.id,
+      last_error = e.error, retry_count = e.retry_count,
+      successful_executions = j.successful_executions + (e.status = 'completed')::int,
+      failed_executions = j.failed_executions + (e.status = 'failed')::int,
+      consecutive_failures = CASE WHEN e.status = 'failed' THEN j.consecutive_failures + 1 ELSE 0 END,
+      scheduled_at = coalesce(j.next_run_at, j.scheduled_at),
+      event_seq = j.event_seq + 1, updated_at = {now}
+  FROM e
+  WHERE j.id = e.job_id
+  RETURNING j.id, j.event_seq, j.status, e.number, e.status AS run_status
+),
+o AS (
+  INSERT INTO jobs_jobevent (job_id, seq, type, status, number, actor, at)
+  SELECT id, event_seq, 'job.' || run_status, status, number, '', {now} FROM j
+)
+SELECT id FROM e
+"""
+
+
+def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set[int]:
+    """See `jobs.lifecycle.settle.settle`: the ids of the runs that were still the caller's."""
+    values = {
+        "ids": [outcome.run_id for outcome in outcomes],
+        "jobs": [outcome.job_id for outcome in outcomes],
+        "fences": [outcome.fence for outcome in outcomes],
+        "statuses": [outcome.status for outcome in outcomes],
+        "results": [outcome.result for outcome in outcomes],
+        "codes": [outcome.code for outcome in outcomes],
+        "errors": [outcome.error for outcome in outcomes],
+        "retryables": [outcome.retryable for outcome in outcomes],
+    }
+    with connection.cursor() as sql:
+        sql.execute(_FINISH.format(now=sql_now("postgresql")), values)
+        return {row[0] for row in sql.fetchall()}

@@ -1,0 +1,190 @@
+"""Claim and finish on SQLite: a few statements in one IMMEDIATE transaction.
+
+One writer at a time is what makes them exact here; batches stay small so that other writers
+wait milliseconds. Same effects as `postgresql`, held together by the conformance suite.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import transaction
+
+from core.clock import machine_now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from jobs.lifecycle.claim import KeyCursor
+    from jobs.lifecycle.settle import Finished
+
+BATCH = 200  # rows in one transaction: other writers wait for as long as it takes
+
+_CANDIDATES = """
+SELECT id, job_id, count FROM (
+  SELECT e.id, e.job_id, j.execution_count AS count, e.priority, e.due_at, e.concurrency_key, e.concurrency_limit,
+         j.timeout,
+         CASE WHEN e.concurrency_key IS NULL THEN 0
+              ELSE row_number() OVER (PARTITION BY e.concurrency_key ORDER BY e.priority DESC, e.due_at, e.id)
+                   + (SELECT count(*) FROM jobs_execution r
+                      WHERE r.status = 'running' AND r.concurrency_key = e.concurrency_key)
+         END AS place
+  FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
+  WHERE e.queue = %(queue)s AND e.status = 'queued'
+    AND (NOT j.recurring
+         OR (NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.status = 'running')
+             AND NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.id < e.id
+                             AND o.status IN ('queued', 'waiting', 'frozen'))))
+    AND NOT EXISTS (SELECT 1 FROM jobs_hold h WHERE h.product_id = e.product_id
+                    AND (h.environment_id IS NULL OR h.environment_id = e.environment_id)
+                    AND (h.namespace = '' OR h.namespace = e.namespace))
+)
+WHERE place <= concurrency_limit
+ORDER BY priority DESC, due_at, id
+LIMIT %(room)s
+"""
+
+# Without a key in the queue the window above is never needed, and the index gives the order.
+_CANDIDATES_WITHOUT_KEYS = """
+SELECT e.id, e.job_id, j.execution_count
+FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
+WHERE e.queue = %(queue)s AND e.status = 'queued'
+  AND (NOT j.recurring
+       OR (NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.status = 'running')
+           AND NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.id < e.id
+                           AND o.status IN ('queued', 'waiting', 'frozen'))))
+  AND NOT EXISTS (SELECT 1 FROM jobs_hold h WHERE h.product_id = e.product_id
+                  AND (h.environment_id IS NULL OR h.environment_id = e.environment_id)
+                  AND (h.namespace = '' OR h.namespace = e.namespace))
+ORDER BY e.priority DESC, e.due_at, e.id
+LIMIT %(room)s
+"""
+
+_ANY_KEY = """
+SELECT EXISTS (SELECT 1 FROM jobs_execution
+               WHERE queue = %(queue)s AND status = 'queued' AND concurrency_key IS NOT NULL)
+"""
+
+_TAKE_RUNS = """
+UPDATE jobs_execution
+SET status = 'running', fence = fence + 1, attempt = attempt + 1,
+    number = coalesce(number, c.count + 1), owner_id = %(worker)s,
+    started_at = %(now)s, run_started_at = coalesce(run_started_at, %(now)s), deadline_at = c.deadline
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS count, value ->> 2 AS deadline FROM json_each(%(runs)s)) AS c
+WHERE jobs_execution.id = c.id AND status = 'queued'
+"""
+
+_TAKE_JOBS = """
+UPDATE jobs_job AS j
+SET status = CASE WHEN j.paused_at IS NOT NULL THEN 'paused' ELSE 'running' END,
+    started_at = x.run_started_at, completed_at = NULL, scheduled_at = x.scheduled_at,
+    execution_count = max(j.execution_count, x.number), retry_count = x.retry_count,
+    next_attempt_at = NULL, updated_at = %(now)s
+FROM (SELECT e.* FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value ->> 0) AS x
+WHERE j.id = x.job_id
+"""
+
+_TAKEN = """
+SELECT e.id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at, e.started_at,
+       j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
+       j.retries, j.retry_config, j.timeout
+FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value ->> 0 JOIN jobs_job j ON j.id = e.job_id
+ORDER BY e.priority DESC, e.due_at, e.id
+"""
+
+_TIMEOUTS = """
+SELECT id, timeout FROM jobs_job WHERE id IN (SELECT value FROM json_each(%(jobs)s))
+"""
+
+
+def claim(
+    connection: BaseDatabaseWrapper, worker_id: int, queue: str, room: int, cursor: KeyCursor
+) -> list[tuple[Any, ...]]:
+    """See `jobs.lifecycle.claim.claim`."""
+    adapt = connection.ops.adapt_datetimefield_value
+    values: dict[str, Any] = {"queue": queue, "room": min(room, BATCH), "worker": worker_id}
+    with connection.cursor() as sql:
+        # A look without a write lock: an idle worker's poll must not queue up behind writers.
+        sql.execute(
+            "SELECT EXISTS (SELECT 1 FROM jobs_execution WHERE queue = %(queue)s AND status = 'queued')", values
+        )
+        if not sql.fetchone()[0]:
+            return []
+    with transaction.atomic(using=connection.alias), connection.cursor() as sql:
+        now = machine_now()
+        values["now"] = adapt(now)
+        sql.execute(_ANY_KEY, values)
+        sql.execute(_CANDIDATES if sql.fetchone()[0] else _CANDIDATES_WITHOUT_KEYS, values)
+        candidates = sql.fetchall()
+        if not candidates:
+            return []
+        sql.execute(_TIMEOUTS, {"jobs": json.dumps([job for _, job, _ in candidates])})
+        timeouts = dict(sql.fetchall())
+        values["runs"] = json.dumps(
+            [
+                [run, count, adapt(now + timedelta(milliseconds=timeouts[job] + 30_000))]
+                for run, job, count in candidates
+            ]
+        )
+        sql.execute(_TAKE_RUNS, values)
+        sql.execute(_TAKE_JOBS, values)
+        sql.execute(_TAKEN, values)
+        rows = sql.fetchall()
+    return [(*row[:5], row[5].replace(tzinfo=UTC), row[6].replace(tzinfo=UTC), UUID(row[7]), *row[8:]) for row in rows]
+
+
+_FINISH_RUNS = """
+UPDATE jobs_execution
+SET status = d.status, finished_at = %(now)s, owner_id = NULL, deadline_at = NULL,
+    result = d.result, code = d.code, error = d.error, retryable = d.retryable
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS fence, value ->> 2 AS status, value ->> 3 AS result,
+             value ->> 4 AS code, value ->> 5 AS error, value ->> 6 AS retryable
+      FROM json_each(%(outcomes)s)) AS d
+WHERE jobs_execution.id = d.id AND jobs_execution.fence = d.fence AND jobs_execution.status = 'running'
+RETURNING jobs_execution.id
+"""
+
+_FINISH_JOBS = """
+UPDATE jobs_job AS j
+SET status = CASE WHEN j.paused_at IS NOT NULL THEN 'paused'
+                  WHEN j.behind = 'queued' THEN 'queued'
+                  WHEN j.behind <> '' OR j.next_run_at IS NOT NULL THEN 'scheduled'
+                  ELSE e.status END,
+    behind = '', completed_at = %(now)s, last_run_status = e.status, last_run_id = e.id,
+    last_error = e.error, retry_count = e.retry_count,
+    successful_executions = j.successful_executions + (e.status = 'completed'),
+    failed_executions = j.failed_executions + (e.status = 'failed'),
+    consecutive_failures = CASE WHEN e.status = 'failed' THEN j.consecutive_failures + 1 ELSE 0 END,
+    scheduled_at = coalesce(j.next_run_at, j.scheduled_at),
+    event_seq = j.event_seq + 1, updated_at = %(now)s
+FROM (SELECT x.* FROM json_each(%(runs)s) AS c JOIN jobs_execution x ON x.id = c.value) AS e
+WHERE j.id = e.job_id
+"""
+
+_FINISH_EVENTS = """
+INSERT INTO jobs_jobevent (job_id, seq, type, status, number, actor, at)
+SELECT j.id, j.event_seq, 'job.' || e.status, j.status, e.number, '', %(now)s
+FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value JOIN jobs_job j ON j.id = e.job_id
+"""
+
+
+def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set[int]:
+    """See `jobs.lifecycle.settle.settle`: the ids of the runs that were still the caller's."""
+    rows = [
+        [o.run_id, o.fence, o.status, o.result, o.code, o.error, None if o.retryable is None else int(o.retryable)]
+        for o in outcomes
+    ]
+    with transaction.atomic(using=connection.alias), connection.cursor() as sql:
+        values = {"now": connection.ops.adapt_datetimefield_value(machine_now()), "outcomes": json.dumps(rows)}
+        sql.execute(_FINISH_RUNS, values)
+        matched = {row[0] for row in sql.fetchall()}
+        if matched:
+            values["runs"] = json.dumps(sorted(matched))
+            sql.execute(_FINISH_JOBS, values)
+            sql.execute(_FINISH_EVENTS, values)
+    return matched

@@ -1,0 +1,128 @@
+"""Processes of their own for runs that may crash or burn CPU: one run a process at a time.
+
+A child that dies is `Died`, which its parent reports as lost; one that is past its deadline or
+whose run was taken away is killed. Children are kept for the next run while they live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from executors.base import INTERNAL_ERROR, Call, Failed, Outcome
+
+_CALL_FIELDS = [field.name for field in fields(Call) if field.name != "cancelled"]
+_SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads and a loop is undefined
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The child ended without an answer."""
+
+    text: str
+
+
+@dataclass(slots=True, eq=False)
+class _Child:
+    process: BaseProcess
+    pipe: Connection
+
+
+class Isolation:
+    """Up to `size` children, started when first needed."""
+
+    def __init__(self, size: int) -> None:
+        self._idle: list[_Child] = []
+        self._children: set[_Child] = set()
+        self._threads = ThreadPoolExecutor(max(1, size), thread_name_prefix="isolated")
+
+    async def execute(self, call: Call) -> Outcome | Died:
+        """Run the attempt in a child. Cancelled: the child is killed."""
+        loop = asyncio.get_running_loop()
+        child = self._idle.pop() if self._idle else await loop.run_in_executor(self._threads, self._start)
+        message = {name: getattr(call, name) for name in _CALL_FIELDS}
+        try:
+            answer = await loop.run_in_executor(self._threads, _ask, child, message)
+        except asyncio.CancelledError:
+            self._end(child)
+            raise
+        if isinstance(answer, Died):
+            self._end(child)
+        else:
+            self._idle.append(child)
+        return answer
+
+    def _start(self) -> _Child:
+        parent, pipe = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=_serve, args=(pipe, os.getpid()), daemon=True, name="isolated run")
+        process.start()
+        pipe.close()
+        child = _Child(process, parent)
+        self._children.add(child)
+        return child
+
+    def _end(self, child: _Child) -> None:
+        self._children.discard(child)
+        child.process.kill()
+        self._threads.submit(child.process.join)
+
+    def close(self) -> None:
+        """Kill every child."""
+        for child in list(self._children):
+            self._end(child)
+        self._threads.shutdown(wait=True)
+
+
+def _ask(child: _Child, message: dict[str, Any]) -> Outcome | Died:
+    try:
+        child.pipe.send(message)
+        answer: Outcome = child.pipe.recv()
+        return answer
+    except (EOFError, OSError):
+        child.process.join(timeout=1)
+        code = child.process.exitcode
+        if code is not None and code < 0:
+            return Died(f"its process was ended by {signal.Signals(-code).name}")
+        return Died(f"its process exited with status {code}")
+
+
+def _serve(pipe: Connection, parent: int) -> None:
+    """In the child: one attempt after the other, until the parent is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphan outlives its worker
+    if os.getppid() != parent:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent drains, then kills
+    import django
+
+    django.setup()
+    from executors import registry
+
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            return
+        call = Call(**message)
+        try:
+            outcome: Outcome = asyncio.run(_run(registry.get(call.namespace), call))
+        except Exception as error:
+            outcome = Failed(
+                code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True
+            )
+        pipe.send(outcome)
+
+
+async def _run(executor: Any, call: Call) -> Outcome:
+    outcome: Outcome = await executor.execute(call)
+    return outcome

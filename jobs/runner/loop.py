@@ -1,0 +1,392 @@
+"""The loop: claims runs, runs them concurrently, hands their outcomes to the settler."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import uvloop
+from django.db import Error as DatabaseError
+
+from core.errors import ApiError
+from core.ids import encode
+from executors.base import FORBIDDEN, INTERNAL_ERROR, NOT_FOUND, TIMEOUT, VALIDATION_ERROR, Call, Failed, Outcome
+from jobs import wakeup
+from jobs.lifecycle.claim import Claim, KeyCursor, claim
+from jobs.lifecycle.reap import Reaped, lose
+from jobs.runner.database import DatabaseThread
+from jobs.runner.isolation import Died, Isolation
+from jobs.runner.keeper import Keeper
+from jobs.runner.outcome import decide
+from jobs.runner.resolution import Resolution
+from jobs.runner.settler import Settler
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0  # a worker looks by itself so often when no wake-up comes, ± 20 %
+CLAIM_AT_ONCE = 200  # runs in one claim
+GATHER_ROOM_SECONDS = 0.02  # with little room: wait so long for more before claiming a few
+HAND_ON_SECONDS = 0.05  # a full worker passes a wake-up on after this
+GRACE_SECONDS = 5.0  # past its deadline, for an attempt that ignores being cancelled
+DRAIN_SECONDS = 25.0  # runs that are not done by then are handed back
+RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Flying:
+    """A run in flight."""
+
+    claim: Claim
+    queue: str
+    deadline: float  # monotonic
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    dropped: bool = False  # its outcome is no longer wanted
+
+
+class Runner:
+    """One worker process's run loop. `serve` runs it; `ring`, `drain` may be called from any thread."""
+
+    def __init__(self, room: Mapping[str, int], *, isolated: frozenset[str] = frozenset()) -> None:
+        self._room = dict(room)
+        self._isolated = isolated
+        self._flying: dict[int, Flying] = {}
+        self._used = dict.fromkeys(room, 0)
+        self._settling: dict[int, UUID] = {}
+        self._claims = 0
+        self._claiming = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain_wanted = False
+
+    # --- from other threads ---------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Run until drained: in a thread of its own."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._main())
+
+    def ring(self, queue: str) -> None:
+        """A wake-up for `queue` arrived."""
+        self._from_outside(self._ring, queue)
+
+    def stop_runs(self, run_ids: set[int]) -> None:
+        """These runs were taken away: stop them now, the next beat would anyway."""
+        self._from_outside(self.stop, run_ids, "cancelled")
+
+    def drain(self) -> None:
+        """Stop claiming; `serve` returns when the runs in flight are done or handed back."""
+        self._drain_wanted = True
+        self._from_outside(self._drain)
+
+    def _from_outside(self, function: object, *args: object) -> None:
+        loop = self._loop
+        if loop is not None and callable(function):
+            try:
+                loop.call_soon_threadsafe(function, *args)
+            except RuntimeError:  # the loop has just closed: nothing is left to tell
+                logger.debug("the run loop is closed")
+
+    # --- the keeper's view ------------------------------------------------------------------
+
+    def known(self) -> dict[int, UUID]:
+        runs = {run_id: flying.claim.job_id for run_id, flying in self._flying.items()}
+        runs.update(self._settling)
+        return runs
+
+    def generation(self) -> tuple[int, bool]:
+        return self._claims, self._claiming > 0
+
+    def stop(self, run_ids: set[int], why: str) -> None:
+        for run_id in run_ids:
+            flying = self._flying.get(run_id)
+            if flying is not None:
+                logger.info("run %d of %s is stopped: %s", run_id, encode("job", flying.claim.job_id), why)
+                self._drop(flying)
+
+    def abort(self, why: str) -> list[tuple[int, UUID]]:
+        stopped = list(self._flying.values())
+        if stopped:
+            logger.error("stopping %d runs: %s", len(stopped), why)
+        for flying in stopped:
+            self._drop(flying)
+        return [(flying.claim.run_id, flying.claim.job_id) for flying in stopped]
+
+    def _drop(self, flying: Flying) -> None:
+        flying.dropped = True
+        flying.cancelled.set()
+        self._land(flying)
+        if flying.task is not None:
+            flying.task.cancel()
+
+    # --- inside the loop --------------------------------------------------------------------
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._draining = asyncio.Event()
+        self._landed = asyncio.Event()
+        self._bells = {queue: asyncio.Event() for queue in self._room}
+        self._databases = {name: DatabaseThread(name) for name in ("claim", "settle", "lease", "resolve")}
+        self._resolution = Resolution(self._databases["resolve"])
+        self._isolation = Isolation(sum(self._room[queue] for queue in self._isolated & self._room.keys()))
+        self._settler = Settler(self._databases["settle"], self._settled)
+        self._keeper = Keeper(
+            self._databases["lease"],
+            self,
+            host=socket.gethostname(),
+            queues=sorted(self._room),
+            concurrency=sum(self._room.values()),
+        )
+        if self._drain_wanted:
+            self._drain()
+        settling = asyncio.create_task(self._settler.run())
+        keeping = asyncio.create_task(self._keeper.run())
+        sweeping = asyncio.create_task(self._sweep())
+        claiming = [asyncio.create_task(self._claim_from(queue)) for queue in self._room]
+        await self._draining.wait()
+        for task in claiming:
+            await task
+        await self._finish_up()
+        self._settler.close()
+        try:
+            await asyncio.wait_for(settling, RETRY_SECONDS * 3)
+        except TimeoutError:
+            logger.error("%d outcomes could not be recorded: the database is away", self._settler.pending)
+        sweeping.cancel()
+        keeping.cancel()
+        await asyncio.gather(sweeping, keeping, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._keeper.close(), RETRY_SECONDS)
+        except (TimeoutError, DatabaseError):
+            logger.warning("the lease could not be ended in order: it runs out by itself")
+        self._isolation.close()
+        for database in self._databases.values():
+            database.close()
+
+    async def _finish_up(self) -> None:
+        """Wait for the runs in flight, then hand back those that take too long."""
+        until = time.monotonic() + DRAIN_SECONDS
+        if self._flying:
+            logger.info("draining: %d runs in flight", len(self._flying))
+        while (self._flying or self._settling) and time.monotonic() < until:
+            self._landed.clear()
+            try:
+                await asyncio.wait_for(self._landed.wait(), 0.5)
+            except TimeoutError:
+                continue
+        left = self.abort("the worker is shutting down") if self._flying else []
+        if left:
+            try:
+                await asyncio.wait_for(self._keeper.hand_back(left), RETRY_SECONDS * 2)
+            except (TimeoutError, DatabaseError):
+                logger.warning("%d runs could not be handed back: the reaper takes them", len(left))
+            await asyncio.to_thread(wakeup.wake, sorted(self._room))
+
+    def _drain(self) -> None:
+        self._draining.set()
+        self._keeper.draining = True
+        for bell in self._bells.values():
+            bell.set()
+        self._landed.set()
+
+    def _ring(self, queue: str) -> None:
+        bell = self._bells.get(queue)
+        if bell is None:
+            logger.warning("a wake-up for queue %r, which this worker does not serve", queue)
+            return
+        bell.set()
+        if self._used[queue] >= self._room[queue] and self._loop is not None:
+            # Full: the wake-up must not die here while another worker is idle.
+            self._loop.call_later(HAND_ON_SECONDS, self._hand_on, queue)
+
+    def _hand_on(self, queue: str) -> None:
+        if self._used[queue] >= self._room[queue] and self._loop is not None and not self._draining.is_set():
+            self._loop.run_in_executor(None, wakeup.wake, [queue])
+
+    async def _claim_from(self, queue: str) -> None:
+        """Claim whenever there is room and (maybe) work, until draining."""
+        bell, cursor = self._bells[queue], KeyCursor()
+        while not self._draining.is_set():
+            await self._lease_or_drain()
+            room = await self._room_in(queue)
+            if self._draining.is_set():
+                return
+            bell.clear()
+            wanted = min(room, CLAIM_AT_ONCE)
+            claims = await self._claim(queue, wanted, cursor)
+            if claims is None:
+                await self._pause(RETRY_SECONDS)
+                continue
+            if len(claims) == wanted:
+                self._wake_others(queue)
+            for taken in claims:
+                self._take_off(taken, queue)
+            if not claims:
+                await self._hear(bell)
+
+    async def _lease_or_drain(self) -> None:
+        while not self._keeper.valid.is_set() and not self._draining.is_set():
+            try:
+                await asyncio.wait_for(self._keeper.valid.wait(), 0.2)
+            except TimeoutError:
+                continue
+
+    async def _room_in(self, queue: str) -> int:
+        """Wait for room: any, but with little of it a moment longer, so that claims stay batches."""
+        capacity = self._room[queue]
+        gathered = 0.0
+        while not self._draining.is_set():
+            room = capacity - self._used[queue]
+            if room and (room * 3 >= capacity or gathered >= GATHER_ROOM_SECONDS):
+                return room
+            self._landed.clear()
+            began = time.monotonic()
+            try:
+                await asyncio.wait_for(self._landed.wait(), GATHER_ROOM_SECONDS if room else POLL_SECONDS)
+            except TimeoutError:
+                pass
+            if room:
+                gathered += time.monotonic() - began
+        return 0
+
+    async def _claim(self, queue: str, wanted: int, cursor: KeyCursor) -> list[Claim] | None:
+        """A batch of runs; None when the database is away."""
+        self._claiming += 1
+        try:
+            claims = await self._databases["claim"].run(claim, self._keeper.worker_id, queue, wanted, cursor)
+            self._claims += len(claims)
+        except DatabaseError as error:
+            self._claims += 1  # its answer may be lost: the keeper must look again
+            logger.warning("no claim from %r: %s", queue, str(error).strip())
+            return None
+        finally:
+            self._claiming -= 1
+        return claims
+
+    def _wake_others(self, queue: str) -> None:
+        if self._loop is not None:
+            self._loop.run_in_executor(None, wakeup.wake, [queue])
+
+    async def _hear(self, bell: asyncio.Event) -> None:
+        """Sleep until the bell rings, or for the poll interval (± 20 %, so that workers spread)."""
+        try:
+            await asyncio.wait_for(bell.wait(), POLL_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        except TimeoutError:
+            return
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._draining.wait(), seconds)
+        except TimeoutError:
+            return
+
+    # --- one run ----------------------------------------------------------------------------
+
+    def _take_off(self, taken: Claim, queue: str) -> None:
+        flying = Flying(taken, queue, time.monotonic() + taken.timeout / 1000)
+        self._flying[taken.run_id] = flying
+        self._used[queue] += 1
+        flying.task = asyncio.ensure_future(self._fly(flying))
+
+    def _land(self, flying: Flying) -> bool:
+        """Free the run's place; False when it has landed before."""
+        if self._flying.pop(flying.claim.run_id, None) is None:
+            return False
+        self._used[flying.queue] -= 1
+        self._landed.set()
+        return True
+
+    async def _fly(self, flying: Flying) -> None:
+        """One attempt from claim to outcome."""
+        try:
+            outcome = await self._attempt(flying)
+        except asyncio.CancelledError:
+            if flying.dropped:
+                return
+            raise
+        if not flying.dropped:
+            self._end(flying, outcome)
+
+    def _end(self, flying: Flying, outcome: Outcome | Died) -> None:
+        if not self._land(flying):
+            return
+        claim = flying.claim
+        if isinstance(outcome, Died):
+            self._settling[claim.run_id] = claim.job_id
+            asyncio.ensure_future(self._report_lost(claim, outcome))  # noqa: RUF006 - held by _settling until done
+            return
+        self._settling[claim.run_id] = claim.job_id
+        self._settler.put(decide(claim, outcome, random=random.random()))  # noqa: S311 - jitter
+
+    def _settled(self, run_ids: list[int]) -> None:
+        for run_id in run_ids:
+            self._settling.pop(run_id, None)
+        self._landed.set()
+
+    async def _report_lost(self, claim: Claim, died: Died) -> None:
+        """The process of an isolated run died: lost, under the fence, and it counts."""
+        pair, reaped = [(claim.run_id, claim.job_id)], Reaped()
+        while True:
+            try:
+                await self._databases["settle"].run(
+                    lose, pair, error=died.text, counted=True, reaped=reaped, owner_id=self._keeper.worker_id
+                )
+                break
+            except DatabaseError:
+                await asyncio.sleep(RETRY_SECONDS)
+        self._settled([claim.run_id])
+        for queue in reaped.queues:
+            self._ring(queue)
+
+    async def _attempt(self, flying: Flying) -> Outcome | Died:
+        """resolve → execute, under the deadline. Every way it can end is an outcome."""
+        claim = flying.claim
+        try:
+            async with asyncio.timeout_at(flying.deadline):
+                resolved = await self._resolution.of(claim)
+                job_id = encode("job", claim.job_id)
+                call = Call(
+                    job_id=job_id,
+                    run_key=f"{job_id}:{claim.number}",
+                    attempt=claim.attempt,
+                    namespace=claim.namespace,
+                    product=resolved.product,
+                    env=resolved.env,
+                    target=resolved.target,
+                    resolved=resolved.value,
+                    input=json.loads(claim.input),
+                    scheduled_at=claim.scheduled_at,
+                    timeout=max(0.0, flying.deadline - time.monotonic()),
+                    cancelled=flying.cancelled,
+                )
+                if flying.queue in self._isolated:
+                    return await self._isolation.execute(call)
+                return await resolved.executor.execute(call)
+        except TimeoutError:
+            return Failed(code=TIMEOUT, message=f"no answer within {claim.timeout} ms", retryable=True)
+        except ApiError as error:
+            return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
+        except Exception as error:
+            logger.exception("run %d of %s: the executor raised", claim.run_id, encode("job", claim.job_id))
+            return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
+
+    async def _sweep(self) -> None:
+        """End attempts that ignore their deadline: their place is freed, their outcome dropped."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            for flying in list(self._flying.values()):
+                if now > flying.deadline + GRACE_SECONDS:
+                    text = f"no answer within {flying.claim.timeout} ms, and it ignored being cancelled"
+                    logger.error("run %d of %s: %s", flying.claim.run_id, encode("job", flying.claim.job_id), text)
+                    self._end(flying, Failed(code=TIMEOUT, message=text, retryable=True))
+                    flying.dropped = True
+
+
+_CODES = {403: FORBIDDEN, 404: NOT_FOUND}

@@ -1,0 +1,52 @@
+"""What an attempt's outcome means for its run: decided once, here, and pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from core.backoff import RetryConfig, delay_ms
+from executors.base import INTERNAL_ERROR, Done, Failed, Outcome
+from jobs.lifecycle.claim import Claim
+from jobs.lifecycle.settle import Finished, Postponed, Settlement, result_text
+
+LONGEST_RETRY_AFTER_SECONDS = 86_400.0  # a server that asks for more is asked again after a day
+
+
+def decide(claim: Claim, outcome: Outcome, *, random: float) -> Settlement:
+    """Done → the run completes. Failed → another attempt after a back-off, if the code allows
+    it and retries are left, else the run fails. `random` in [0, 1) is the jitter."""
+    if isinstance(outcome, Done):
+        try:
+            return Finished.completed(claim.run_id, claim.job_id, claim.fence, result_text(outcome.result))
+        except ValueError as error:  # NaN or infinity in a result: JSON has no word for it
+            outcome = Failed(code=INTERNAL_ERROR, message=f"the result is no JSON: {error}", retryable=False)
+    config = retry_config(claim.retry_config)
+    worth_it = config.allows(outcome.code, outcome.retryable)
+    if worth_it and claim.retry_count < claim.retries:
+        delay = delay_ms(config, claim.retry_count + 1, random=random)
+        if outcome.retry_after is not None:
+            delay = max(delay, min(outcome.retry_after, LONGEST_RETRY_AFTER_SECONDS) * 1000)
+        return Postponed(claim.run_id, claim.job_id, claim.fence, delay, outcome.code, outcome.message)
+    return Finished.failed(
+        claim.run_id, claim.job_id, claim.fence, code=outcome.code, error=outcome.message, retryable=worth_it
+    )
+
+
+_DEFAULT = RetryConfig()
+
+
+def retry_config(text: str) -> RetryConfig:
+    """A job's stored `retryConfig` (the API's spelling) as a value."""
+    if text == "{}":
+        return _DEFAULT
+    data: dict[str, Any] = json.loads(text)
+    return RetryConfig(
+        initial_delay=data.get("initialDelay", _DEFAULT.initial_delay),
+        max_delay=data.get("maxDelay", _DEFAULT.max_delay),
+        backoff_multiplier=data.get("backoffMultiplier", _DEFAULT.backoff_multiplier),
+        retryable_errors=tuple(data.get("retryableErrors", ())),
+        non_retryable_errors=tuple(data.get("nonRetryableErrors", ())),
+        jitter=data.get("jitter", True),
+        jitter_percent=data.get("jitterPercent"),
+    )

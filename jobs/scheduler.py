@@ -1,0 +1,130 @@
+"""The scheduler: promotes what is due, takes back lost claims, wakes queues with waiting work.
+
+Any number of schedulers may run at once; each takes other rows. It lives in a thread of the
+`celery beat` process (`jobs.beat`), needs only the database to promote, and survives losing it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from datetime import timedelta
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+
+from core.clock import database_now
+from jobs import notices, wakeup
+from jobs.lifecycle.lease import LEASE_SECONDS
+from jobs.lifecycle.promote import next_due, promote_due
+from jobs.lifecycle.reap import reap
+from jobs.models import Execution, Scheduler
+from jobs.states import RunStatus
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0  # the longest sleep
+BUSY_SECONDS = 0.2  # the longest sleep right after something was promoted
+REAP_SECONDS = 1.0
+WAKE_SECONDS = 1.0  # how often queues with unclaimed work are woken
+SEEN_SECONDS = 5.0  # how often the scheduler shows that it is there
+BREATH_SECONDS = 0.005  # between two full batches, so that other writers get their turn
+
+
+class SchedulerThread(threading.Thread):
+    """The scheduler's loop. `stop` ends it between two batches."""
+
+    def __init__(self) -> None:
+        super().__init__(name="scheduler", daemon=True)
+        self._stopped = threading.Event()
+        self._look = threading.Event()
+        self._ear = notices.Ear(notices.DUE, lambda _: self._look.set())
+        self._reap_from = time.monotonic() + LEASE_SECONDS
+        self._next_reap = self._next_wake = self._next_seen = 0.0
+
+    def run(self) -> None:
+        self._ear.start()
+        logger.info("scheduler started")
+        while not self._stopped.is_set():
+            try:
+                pause = self.step()
+            except DatabaseError as error:
+                # Who was without the database cannot tell a dead worker from one that was
+                # without it too: let a whole lease pass before taking anything back.
+                self._reap_from = time.monotonic() + LEASE_SECONDS
+                logger.warning("the database does not answer, trying again: %s", str(error).strip())
+                connection.close()
+                pause = IDLE_SECONDS
+            if pause > 0 and self._look.wait(pause):
+                self._look.clear()
+        self._ear.close()
+        connection.close()
+        logger.info("scheduler stopped")
+
+    def stop(self) -> None:
+        """End the loop; returns when the batch in progress is committed."""
+        self._stopped.set()
+        self._look.set()
+        self.join(timeout=10)
+
+    def step(self) -> float:
+        """One round of everything; seconds to sleep until the next."""
+        close_old_connections()
+        promoted = promote_due()
+        if promoted.queues:
+            wakeup.wake(sorted(promoted.queues))
+        at = time.monotonic()
+        if at >= self._next_reap and at >= self._reap_from:
+            self._next_reap = at + REAP_SECONDS
+            self._take_back()
+        if at >= self._next_wake:
+            self._next_wake = at + WAKE_SECONDS
+            wakeup.wake(waiting_queues())
+        if at >= self._next_seen:
+            self._next_seen = at + SEEN_SECONDS
+            show_up()
+        if promoted.full:
+            return BREATH_SECONDS
+        return self._sleep_seconds(busy=promoted.runs > 0)
+
+    def _take_back(self) -> None:
+        reaped = reap()
+        if reaped.returned or reaped.ended:
+            logger.warning("took back %d runs of lost workers, ended %d", reaped.returned, reaped.ended)
+            wakeup.wake(sorted(reaped.queues))
+
+    def _sleep_seconds(self, *, busy: bool) -> float:
+        longest = BUSY_SECONDS if busy else IDLE_SECONDS
+        due = next_due()
+        if due is None:
+            return longest
+        return min(longest, max(0.0, (due - database_now()) / timedelta(seconds=1)))
+
+
+def waiting_queues() -> list[str]:
+    """The queues in which a run waits to be claimed, by a walk over the index (one probe a queue)."""
+    queues: list[str] = []
+    after = ""
+    while True:
+        found = (
+            Execution.objects.filter(status=RunStatus.QUEUED, queue__gt=after)
+            .order_by("queue")
+            .values_list("queue", flat=True)
+            .first()
+        )
+        if found is None:
+            return queues
+        queues.append(found)
+        after = found
+
+
+def show_up() -> None:
+    """Write that this scheduler is alive, and forget those that are long gone."""
+    now = database_now()
+    Scheduler.objects.update_or_create(
+        host=socket.gethostname(), pid=os.getpid(), defaults={"seen_at": now}, create_defaults={"seen_at": now, "started_at": now}
+    )
+    Scheduler.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()
