@@ -32,14 +32,14 @@ def new_uuid() -> UUID:
     return UUID(int=(milliseconds << 80) | (7 << 76) | (counter << 64) | (0b10 << 62) | tail)
 
 
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]  # 10 bits at a time
+
+
 def encode(prefix: str, value: UUID) -> str:
     """`job` and a UUID → `job_01k…`."""
     number = value.int
-    characters = []
-    for _ in range(_LENGTH):
-        characters.append(ALPHABET[number & 31])
-        number >>= 5
-    return prefix + "_" + "".join(reversed(characters))
+    pairs = _PAIRS
+    return f"{prefix}_" + "".join([pairs[(number >> shift) & 1023] for shift in range(120, -10, -10)])
 
 
 def decode(prefix: str, text: str) -> UUID | None:

@@ -7,6 +7,9 @@ import os
 from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ductape_jobs.settings")
+# Celery's own run of the system checks would load the API and the admin into every worker;
+# `manage.py worker` and `scheduler` run the checks that concern them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 app = Celery("ductape_jobs")
 app.config_from_object("django.conf:settings", namespace="CELERY")

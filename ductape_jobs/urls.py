@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+
+admin.autodiscover()  # here, so that only processes that serve the admin load it
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("v1/", include("executors.catalog.api.urls")),
 ]
+
+handler400 = "core.tenancy.problems.bad_request"
+handler403 = "core.tenancy.problems.permission_denied"
+handler404 = "core.tenancy.problems.page_not_found"
+handler500 = "core.tenancy.problems.server_error"

@@ -8,8 +8,7 @@ use, runs behind an older open run of the same job.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -17,12 +16,11 @@ from django.db import connection
 from jobs.lifecycle.sql import dialect
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A run that this worker now holds, with what is needed to make the attempt.
 
-    The order of the fields is the order of the columns that `sql` returns. `target` and `input`
-    and `retry_config` are JSON texts: parsed only where they are needed.
+    The order of the fields is the order of the columns that `sql` returns. `target`, `input` and
+    `retry_config` are JSON texts: parsed only where they are needed.
     """
 
     run_id: int
@@ -30,8 +28,7 @@ class Claim:
     number: int
     attempt: int
     retry_count: int
-    scheduled_at: datetime
-    started_at: datetime
+    scheduled_at_ms: int  # Unix time
     job_id: UUID
     product_id: int
     environment_id: int
@@ -41,7 +38,7 @@ class Claim:
     session: str
     retries: int
     retry_config: str
-    timeout: int
+    timeout: int  # ms
 
 
 @dataclass(slots=True)
@@ -59,4 +56,4 @@ def claim(worker_id: int, queue: str, room: int, cursor: KeyCursor | None = None
     Raises django.db.OperationalError when the database is away.
     """
     rows: list[tuple[Any, ...]] = dialect(connection).claim(connection, worker_id, queue, room, cursor or KeyCursor())
-    return [Claim(*row) for row in rows]
+    return [Claim._make(row) for row in rows]

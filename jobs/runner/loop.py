@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from django.db import Error as DatabaseError
 
 from core.errors import ApiError
 from core.ids import encode
+from core.times import from_ms
 from executors.base import FORBIDDEN, INTERNAL_ERROR, NOT_FOUND, TIMEOUT, VALIDATION_ERROR, Call, Failed, Outcome
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
@@ -33,10 +35,12 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 2.0  # a worker looks by itself so often when no wake-up comes, ± 20 %
 CLAIM_AT_ONCE = 200  # runs in one claim
 GATHER_ROOM_SECONDS = 0.02  # with little room: wait so long for more before claiming a few
+WAKE_OTHERS_SECONDS = 0.1  # while claims come back full, idle workers are called so often
 HAND_ON_SECONDS = 0.05  # a full worker passes a wake-up on after this
 GRACE_SECONDS = 5.0  # past its deadline, for an attempt that ignores being cancelled
 DRAIN_SECONDS = 25.0  # runs that are not done by then are handed back
 RETRY_SECONDS = 1.0
+SWITCH_SECONDS = 0.0005
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +52,8 @@ class Flying:
     deadline: float  # monotonic
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    expired: bool = False  # its time is up
     dropped: bool = False  # its outcome is no longer wanted
 
 
@@ -60,6 +66,7 @@ class Runner:
         self._flying: dict[int, Flying] = {}
         self._used = dict.fromkeys(room, 0)
         self._settling: dict[int, UUID] = {}
+        self._called: dict[str, float] = {}  # queue → when other workers were last called to it
         self._claims = 0
         self._claiming = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,6 +76,9 @@ class Runner:
 
     def serve(self) -> None:
         """Run until drained: in a thread of its own."""
+        # A thread that has its answer from the database waits this long for the busy loop to let
+        # go of the interpreter: with Python's 5 ms every claim would begin late.
+        sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._main())
 
@@ -270,7 +280,9 @@ class Runner:
         return claims
 
     def _wake_others(self, queue: str) -> None:
-        if self._loop is not None:
+        now = time.monotonic()
+        if self._loop is not None and now - self._called.get(queue, 0.0) >= WAKE_OTHERS_SECONDS:
+            self._called[queue] = now
             self._loop.run_in_executor(None, wakeup.wake, [queue])
 
     async def _hear(self, bell: asyncio.Event) -> None:
@@ -289,10 +301,18 @@ class Runner:
     # --- one run ----------------------------------------------------------------------------
 
     def _take_off(self, taken: Claim, queue: str) -> None:
+        assert self._loop is not None  # runs are claimed by the loop
         flying = Flying(taken, queue, time.monotonic() + taken.timeout / 1000)
         self._flying[taken.run_id] = flying
         self._used[queue] += 1
-        flying.task = asyncio.ensure_future(self._fly(flying))
+        flying.task = self._loop.create_task(self._fly(flying))
+        flying.timer = self._loop.call_later(taken.timeout / 1000, self._expire, flying)
+
+    def _expire(self, flying: Flying) -> None:
+        """The attempt's time is up; `_fly` makes an outcome of it."""
+        flying.expired = True
+        if flying.task is not None:
+            flying.task.cancel()
 
     def _land(self, flying: Flying) -> bool:
         """Free the run's place; False when it has landed before."""
@@ -307,9 +327,12 @@ class Runner:
         try:
             outcome = await self._attempt(flying)
         except asyncio.CancelledError:
-            if flying.dropped:
-                return
-            raise
+            if not flying.expired or flying.dropped:
+                return  # taken away: whoever did that knows what becomes of the run
+            text = f"no answer within {flying.claim.timeout} ms"
+            outcome = Failed(code=TIMEOUT, message=text, retryable=True)
+        if flying.timer is not None:
+            flying.timer.cancel()
         if not flying.dropped:
             self._end(flying, outcome)
 
@@ -348,28 +371,25 @@ class Runner:
         """resolve → execute, under the deadline. Every way it can end is an outcome."""
         claim = flying.claim
         try:
-            async with asyncio.timeout_at(flying.deadline):
-                resolved = await self._resolution.of(claim)
-                job_id = encode("job", claim.job_id)
-                call = Call(
-                    job_id=job_id,
-                    run_key=f"{job_id}:{claim.number}",
-                    attempt=claim.attempt,
-                    namespace=claim.namespace,
-                    product=resolved.product,
-                    env=resolved.env,
-                    target=resolved.target,
-                    resolved=resolved.value,
-                    input=json.loads(claim.input),
-                    scheduled_at=claim.scheduled_at,
-                    timeout=max(0.0, flying.deadline - time.monotonic()),
-                    cancelled=flying.cancelled,
-                )
-                if flying.queue in self._isolated:
-                    return await self._isolation.execute(call)
-                return await resolved.executor.execute(call)
-        except TimeoutError:
-            return Failed(code=TIMEOUT, message=f"no answer within {claim.timeout} ms", retryable=True)
+            resolved = await self._resolution.of(claim)
+            job_id = encode("job", claim.job_id)
+            call = Call(
+                job_id=job_id,
+                run_key=f"{job_id}:{claim.number}",
+                attempt=claim.attempt,
+                namespace=claim.namespace,
+                product=resolved.product,
+                env=resolved.env,
+                target=resolved.target,
+                resolved=resolved.value,
+                input=json.loads(claim.input),
+                scheduled_at=from_ms(claim.scheduled_at_ms),
+                timeout=max(0.0, flying.deadline - time.monotonic()),
+                cancelled=flying.cancelled,
+            )
+            if flying.queue in self._isolated:
+                return await self._isolation.execute(call)
+            return await resolved.executor.execute(call)
         except ApiError as error:
             return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
         except Exception as error:

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import transaction
 
 from core.clock import machine_now
+from core.times import to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ WHERE j.id = x.job_id
 """
 
 _TAKEN = """
-SELECT e.id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at, e.started_at,
+SELECT e.id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
        j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
        j.retries, j.retry_config, j.timeout
 FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value ->> 0 JOIN jobs_job j ON j.id = e.job_id
@@ -135,7 +136,7 @@ def claim(
         sql.execute(_TAKE_JOBS, values)
         sql.execute(_TAKEN, values)
         rows = sql.fetchall()
-    return [(*row[:5], row[5].replace(tzinfo=UTC), row[6].replace(tzinfo=UTC), UUID(row[7]), *row[8:]) for row in rows]
+    return [(*row[:5], to_ms(row[5].replace(tzinfo=UTC)), UUID(row[6]), *row[7:]) for row in rows]
 
 
 _FINISH_RUNS = """
