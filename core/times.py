@@ -33,7 +33,7 @@ def parse_time(value: object, zone: tzinfo = UTC) -> datetime:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("must be milliseconds since the epoch or an ISO 8601 date and time")
     if isinstance(value, (int, float)):
-        if value != int(value):
+        if value in (float("inf"), float("-inf")) or value != int(value):
             raise ValueError("must be a whole number of milliseconds")
         return from_ms(int(value))
     try:
@@ -42,7 +42,10 @@ def parse_time(value: object, zone: tzinfo = UTC) -> datetime:
         raise ValueError(f"{value!r} is neither milliseconds nor an ISO 8601 date and time") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
-    moment = moment.astimezone(UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{value!r} is not between 1970 and 9999") from None
     if moment < EPOCH:
         raise ValueError(f"{value!r} is before 1970")
     return moment

@@ -96,6 +96,8 @@ def database(url: str) -> dict[str, Any]:
     options = config.setdefault("OPTIONS", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
         options.update(SQLITE_OPTIONS)
+        # A file, as in life: in memory, connections of several threads lock each other out.
+        config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
         config["CONN_MAX_AGE"] = None
     else:
         options.setdefault("connect_timeout", 5)

@@ -70,7 +70,9 @@ class Executor(Protocol):
 
     isolated: bool  # True: may crash or burn CPU, so every run gets a process of its own
 
-    def check(self, *, product_id: int, environment_id: int, target: Mapping[str, Any], input: Mapping[str, Any]) -> None:
+    def check(
+        self, *, product_id: int, environment_id: int, target: Mapping[str, Any], input: Mapping[str, Any]
+    ) -> None:
         """At dispatch: does the target exist, is the input right? Synchronous, may query.
 
         Raises core.errors.ApiError (NotFound, Invalid) with the field and the way out.

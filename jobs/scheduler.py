@@ -125,6 +125,9 @@ def show_up() -> None:
     """Write that this scheduler is alive, and forget those that are long gone."""
     now = database_now()
     Scheduler.objects.update_or_create(
-        host=socket.gethostname(), pid=os.getpid(), defaults={"seen_at": now}, create_defaults={"seen_at": now, "started_at": now}
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        defaults={"seen_at": now},
+        create_defaults={"seen_at": now, "started_at": now},
     )
     Scheduler.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()

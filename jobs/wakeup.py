@@ -16,7 +16,7 @@ from functools import cache
 import redis
 from celery import current_app
 from django.conf import settings
-from kombu import Connection
+from kombu.connection import Connection
 from kombu import exceptions as kombu_errors
 from kombu.pools import producers
 from redis.backoff import NoBackoff

@@ -67,4 +67,3 @@ class RunLoop(bootsteps.StartStopStep):
         self._ear.close()
 
     terminate = stop
-

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-
 from core.ids import new_uuid
 from core.zones import TZDATA_VERSION
 from jobs.models import Execution, Job
@@ -170,5 +169,3 @@ def build_run(
 def scoped_key(product_id: int, environment_id: int, key: str) -> str | None:
     """A concurrency key with its scope in it; None where the job has none."""
     return f"{product_id}:{environment_id}:{key}" if key else None
-
-

@@ -5,30 +5,43 @@ A hold changes no job: it is a condition of the claim.
 
 from __future__ import annotations
 
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+
 from core.clock import database_now
 from jobs.models import Hold
 
 
 def hold(*, product_id: int, environment_id: int | None, namespace: str, note: str, actor: str) -> Hold:
     """Hold a scope; a scope that is held already keeps its first note and time unless given anew."""
-    found = Hold.objects.filter(product_id=product_id, environment_id=environment_id, namespace=namespace).first()
-    if found is not None:
-        if note and note != found.note:
-            Hold.objects.filter(pk=found.pk).update(note=note)
-            found.note = note
-        return found
-    made, _ = Hold.objects.get_or_create(
-        product_id=product_id,
-        environment_id=environment_id,
-        namespace=namespace,
-        defaults={"note": note, "actor": actor, "created_at": database_now()},
-    )
-    return made
+    scope = _scope(product_id, environment_id, namespace)
+    found = scope.first()
+    if found is None:
+        try:
+            with transaction.atomic():
+                return Hold.objects.create(
+                    product_id=product_id,
+                    environment_id=environment_id,
+                    namespace=namespace,
+                    note=note,
+                    actor=actor,
+                    created_at=database_now(),
+                )
+        except IntegrityError:  # somebody held the same scope at the same moment
+            found = scope.get()
+    if note and note != found.note:
+        Hold.objects.filter(pk=found.pk).update(note=note)
+        found.note = note
+    return found
 
 
 def release(*, product_id: int, environment_id: int | None, namespace: str) -> int:
     """Release a scope; without environment and namespace every hold of the product. How many ended."""
-    holds = Hold.objects.filter(product_id=product_id)
-    if environment_id is not None or namespace:
-        holds = holds.filter(environment_id=environment_id, namespace=namespace)
-    return holds.delete()[0]
+    if environment_id is None and not namespace:
+        return Hold.objects.filter(product_id=product_id).delete()[0]
+    return _scope(product_id, environment_id, namespace).delete()[0]
+
+
+def _scope(product_id: int, environment_id: int | None, namespace: str) -> QuerySet[Hold]:
+    where = Q(environment__isnull=True) if environment_id is None else Q(environment_id=environment_id)
+    return Hold.objects.filter(where, product_id=product_id, namespace=namespace)

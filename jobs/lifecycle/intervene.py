@@ -206,7 +206,7 @@ def retry(job_id: UUID, *, delay: timedelta = timedelta(0), actor: str = "") -> 
     if job.last_run_status != RunStatus.FAILED:
         raise IllegalTransition(Verb.RETRY, JobStatus(job.status), "the last run of this job did not fail")
     now = database_now()
-    failed = Execution.objects.filter(pk=job.last_run_id).first()
+    failed = Execution.objects.filter(pk=job.last_run_id).first() if job.last_run_id is not None else None
     run = build_run(
         job,
         scheduled_at=failed.scheduled_at if failed is not None else job.scheduled_at,

@@ -128,9 +128,7 @@ def _lose_one(
         end_run(job, run, runs, now=now)
         reaped.ended += 1
         return
-    lost = ended_attempt(
-        run, "lost", now_ms=to_ms(now), started_ms=to_ms(run.started_at), code="LOST", error=error
-    )
+    lost = ended_attempt(run, "lost", now_ms=to_ms(now), started_ms=to_ms(run.started_at), code="LOST", error=error)
     back = RunStatus.FROZEN if job.paused_at is not None and run.created_at <= job.paused_at else RunStatus.QUEUED
     move_run(
         run,
@@ -165,5 +163,3 @@ def end_run(job: Job, run: Execution, runs: Sequence[Execution], *, now: datetim
         scheduled_at=job.next_run_at or job.scheduled_at,
     )
     record_event(job, EventType.FAILED, now=now, number=run.number)
-
-

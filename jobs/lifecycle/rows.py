@@ -103,7 +103,9 @@ def record_event(
     )
 
 
-def ended_attempt(run: Execution, status: str, *, now_ms: int, started_ms: int, code: str, error: str) -> dict[str, Any]:
+def ended_attempt(
+    run: Execution, status: str, *, now_ms: int, started_ms: int, code: str, error: str
+) -> dict[str, Any]:
     """The history entry of an attempt that ended while its run goes on; times in ms."""
     return {
         "attempt": run.attempt,

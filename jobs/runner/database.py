@@ -14,7 +14,6 @@ from typing import ParamSpec, TypeVar, cast
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -117,9 +117,7 @@ def _serve(pipe: Connection, parent: int) -> None:
         try:
             outcome: Outcome = asyncio.run(_run(registry.get(call.namespace), call))
         except Exception as error:
-            outcome = Failed(
-                code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True
-            )
+            outcome = Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
         pipe.send(outcome)
 
 

@@ -49,7 +49,9 @@ class Flight(Protocol):
 class Keeper:
     """Owns the worker's row and the answer to "may I still claim?"."""
 
-    def __init__(self, database: DatabaseThread, flight: Flight, *, host: str, queues: list[str], concurrency: int) -> None:
+    def __init__(
+        self, database: DatabaseThread, flight: Flight, *, host: str, queues: list[str], concurrency: int
+    ) -> None:
         self._database = database
         self._flight = flight
         self._host, self._queues, self._concurrency = host, queues, concurrency
@@ -144,7 +146,9 @@ class Keeper:
         while not self._closed:
             time.sleep(WATCH_SECONDS)
             if time.monotonic() - self._turned > ABORT_SECONDS and not self._closed:
-                logger.critical("the run loop has not turned for %d s: exiting, its runs will be taken back", ABORT_SECONDS)
+                logger.critical(
+                    "the run loop has not turned for %d s: exiting, its runs will be taken back", ABORT_SECONDS
+                )
                 logging.shutdown()
                 os._exit(EXIT_STUCK)
 

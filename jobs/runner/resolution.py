@@ -75,7 +75,5 @@ def _resolve(claim: Claim) -> Resolved:
     executor = registry.get(claim.namespace)
     target = json.loads(claim.target)
     environment = Environment.objects.select_related("product").get(pk=claim.environment_id)
-    value = executor.resolve(
-        product_id=claim.product_id, environment_id=claim.environment_id, target=target
-    )
+    value = executor.resolve(product_id=claim.product_id, environment_id=claim.environment_id, target=target)
     return Resolved(executor, environment.product.tag, environment.slug, target, value)

@@ -65,7 +65,7 @@ c AS MATERIALIZED (
   LIMIT %(room)s
   FOR NO KEY UPDATE OF j SKIP LOCKED
 )
-"""
+"""  # noqa: S608 - made of texts of this module
 
 _CANDIDATES_WITH_KEYS = f"""
 keyed AS MATERIALIZED (SELECT true AS waiting),
@@ -102,7 +102,7 @@ c AS MATERIALIZED (
   ORDER BY e.priority DESC, e.due_at, e.id
   FOR NO KEY UPDATE OF j SKIP LOCKED
 )
-"""
+"""  # noqa: S608 - the same
 
 _TAKE = """
 e AS (
@@ -146,8 +146,8 @@ WITH RECURSIVE k(name) AS (
           ORDER BY concurrency_key LIMIT 1)
   FROM k WHERE k.name IS NOT NULL
 ),
-some AS MATERIALIZED (SELECT name FROM k WHERE name IS NOT NULL LIMIT %(keys)s)
-SELECT name, pg_try_advisory_xact_lock(%(class)s, hashtext(name)) FROM some
+names AS MATERIALIZED (SELECT name FROM k WHERE name IS NOT NULL LIMIT %(keys)s)
+SELECT name, pg_try_advisory_xact_lock(%(class)s, hashtext(name)) FROM names
 """
 
 
@@ -156,7 +156,7 @@ def claim(
 ) -> list[tuple[Any, ...]]:
     """See `jobs.lifecycle.claim.claim`. Two statements only where runs with a key are waiting."""
     now = sql_now("postgresql")
-    values = {"queue": queue, "room": room, "worker": worker_id}
+    values: dict[str, Any] = {"queue": queue, "room": room, "worker": worker_id}
     if not cursor.keyed:
         with connection.cursor() as sql:
             sql.execute(f"{_PLAN} WITH {_CANDIDATES_WITHOUT_KEYS}, {_TAKE.format(now=now)}", values)
@@ -222,7 +222,9 @@ def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set
     """See `jobs.lifecycle.settle.settle`: the ids of the runs that were still the caller's."""
     # One text instead of eight arrays: composing arrays costs this process more than the
     # database pays for reading JSON.
-    text = json.dumps([(o.run_id, o.job_id.hex, o.fence, o.status, o.result, o.code, o.error, o.retryable) for o in outcomes])
+    text = json.dumps(
+        [(o.run_id, o.job_id.hex, o.fence, o.status, o.result, o.code, o.error, o.retryable) for o in outcomes]
+    )
     with connection.cursor() as sql:
         sql.execute(_PLAN + _FINISH.format(now=sql_now("postgresql")), {"outcomes": text})
         sql.nextset()

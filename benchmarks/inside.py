@@ -1,0 +1,145 @@
+"""What has to happen inside the project's own processes: jobs created through its own functions.
+
+`python -m benchmarks.inside seed | create N SHARE | spread N SECONDS HEAD | dispatch N MIN MAX`
+with the project's environment variables. Never measures: it prepares, or plays the application
+that dispatches, and notes in each job's input what time it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from benchmarks.noop import NAMESPACE
+
+PRODUCT, ENV = "bench", "prd"
+TARGET = {"app": "nothing", "event": "noop"}
+BODY = {"body": {"userId": "user_123", "email": "a@example.com"}}
+CHUNK = 1_000  # what one dispatch-many may hold
+KEYS = 100  # concurrency keys that the keyed share is spread over
+KEY_LIMIT = 10
+
+
+def seed() -> None:
+    """The product and environment that everything runs in."""
+    from core.tenancy.models import Environment, Product
+
+    product, _ = Product.objects.get_or_create(tag=PRODUCT, defaults={"name": PRODUCT})
+    Environment.objects.get_or_create(product=product, slug=ENV, defaults={"name": ENV})
+
+
+def create(count: int, keyed_share: float) -> None:
+    """Queued jobs, all visible at once, then one wake-up. A share of them has a concurrency key."""
+    from django.db import transaction
+
+    from core.clock import database_now
+    from jobs import wakeup
+    from jobs.lifecycle.create import create_jobs
+    from jobs.schedule import Schedule
+
+    keyed = round(CHUNK * keyed_share)
+    with transaction.atomic():
+        for first in range(0, count, CHUNK):
+            jobs = [
+                _job(Schedule(), key=f"key-{random.randrange(KEYS)}" if index < keyed else "")
+                for index in range(min(CHUNK, count - first))
+            ]
+            random.shuffle(jobs)
+            create_jobs(jobs, now=database_now())
+    wakeup.wake(["default"])
+
+
+def spread(count: int, seconds: float, head: float) -> None:
+    """One-offs with a `start_at`, evenly over `seconds`, the first one `head` seconds from now."""
+    from django.db import transaction
+
+    from core.clock import database_now
+    from jobs import notices
+    from jobs.lifecycle.create import create_jobs
+    from jobs.schedule import Schedule
+
+    begin = database_now() + timedelta(seconds=head)
+    times = [begin + timedelta(seconds=index * seconds / count) for index in range(count)]
+    for first in range(0, count, CHUNK):
+        with transaction.atomic():
+            create_jobs([_job(Schedule(start_at=at)) for at in times[first : first + CHUNK]], now=database_now())
+        notices.tell_due()
+    if database_now() > begin:
+        raise RuntimeError("creating took longer than its head start")
+
+
+def dispatch(count: int, shortest: float, longest: float) -> None:
+    """Dispatches one by one at random gaps, as an application in the same process would."""
+    from django.db import transaction
+
+    from core.clock import database_now
+    from jobs import wakeup
+    from jobs.lifecycle.create import create_jobs
+    from jobs.schedule import Schedule
+
+    for _ in range(count):
+        time.sleep(random.uniform(shortest, longest))
+        sent = time.time()
+        with transaction.atomic():
+            create_jobs([_job(Schedule(), sent=sent)], now=database_now())
+        wakeup.wake(["default"])
+
+
+def _job(schedule: Any, *, key: str = "", sent: float = 0.0) -> Any:
+    from jobs.lifecycle.create import NewJob
+
+    product_id, environment_id = _place()
+    return NewJob(
+        product_id=product_id,
+        environment_id=environment_id,
+        namespace=NAMESPACE,
+        target=TARGET,
+        input={**BODY, "sent": sent},
+        schedule=schedule,
+        concurrency_key=key,
+        concurrency_limit=KEY_LIMIT if key else 1,
+    )
+
+
+_known: list[tuple[int, int]] = []
+
+
+def _place() -> tuple[int, int]:
+    if not _known:
+        from core.tenancy.models import Environment
+
+        environment = Environment.objects.get(product__tag=PRODUCT, slug=ENV)
+        _known.append((environment.product_id, environment.pk))
+    return _known[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.inside")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("seed")
+    many = commands.add_parser("create")
+    many.add_argument("count", type=int)
+    many.add_argument("keyed_share", type=float)
+    later = commands.add_parser("spread")
+    later.add_argument("count", type=int)
+    later.add_argument("seconds", type=float)
+    later.add_argument("head", type=float)
+    single = commands.add_parser("dispatch")
+    single.add_argument("count", type=int)
+    single.add_argument("shortest", type=float)
+    single.add_argument("longest", type=float)
+    arguments = vars(parser.parse_args())
+
+    import django
+
+    django.setup()
+    run: dict[str, Callable[..., None]] = {"seed": seed, "create": create, "spread": spread, "dispatch": dispatch}
+    run[arguments.pop("command")](**arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Runs BullMQ 6: one process, fifty at once, which is its best arrangement on two cores.
+
+Owns the installation of the package (once, into the data folder, from its lock file) and the
+calls of `bullmq/noop.js`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.servers.local import ROOT
+
+HERE = Path(__file__).resolve().parent / "bullmq"
+FILES = ("package.json", "package-lock.json", "noop.js")
+CONCURRENCY = 50
+RUN_SECONDS = 180
+
+
+class BullMQPeer:
+    """Calls of the node script; each is a process of its own."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._folder = installed()
+        self._env = {**os.environ, "REDIS_PORT": str(urlsplit(redis_url).port), "CONCURRENCY": str(CONCURRENCY)}
+
+    def drain(self, jobs: int) -> float:
+        """No-op jobs a second, from the first start to the last completion, of a queue that was full."""
+        return jobs / float(self._run("drain", jobs)["seconds"])
+
+    def lateness(self, jobs: int, seconds: float) -> list[float]:
+        """Delayed jobs spread over `seconds`: ms from the due time to the start."""
+        return [float(late) for late in self._run("delayed", jobs, seconds)["late"]]
+
+    def latency(self, jobs: int, gap: tuple[float, float]) -> list[float]:
+        """Jobs added one by one to an idle worker: ms from before `add` to the start."""
+        return [float(late) for late in self._run("latency", jobs, gap[0] * 1000, gap[1] * 1000)["late"]]
+
+    def _run(self, *arguments: object) -> dict[str, Any]:
+        command = ["node", "noop.js", *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=self._folder, env=self._env, timeout=RUN_SECONDS, stdout=subprocess.PIPE, text=True, check=True
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+
+def available() -> bool:
+    """Whether this machine can run the peer at all."""
+    return shutil.which("node") is not None and shutil.which("npm") is not None
+
+
+def version() -> str:
+    """The pinned version of BullMQ."""
+    return str(json.loads((HERE / "package.json").read_text())["dependencies"]["bullmq"])
+
+
+def installed() -> Path:
+    """The folder with the script and its packages; installed there when it is not, or is another version."""
+    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in FILES)).hexdigest()[:12]
+    folder = ROOT / ".data" / "bench" / f"bullmq-{digest}"
+    if (folder / "ready").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copy(HERE / name, folder)
+    subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True
+    )
+    (folder / "ready").touch()
+    return folder

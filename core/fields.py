@@ -1,0 +1,55 @@
+"""Fields of a document from outside: which are known, and which known one was probably meant.
+
+Owns the texts about unknown and missing fields. Never decides what a field's value means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from core.errors import FieldError, Invalid
+
+_MOST_NAMED = 20  # unknown fields told in one answer; a body of a million typos is not echoed
+_LONGEST_NAME = 100  # characters of an unknown field's name that are echoed
+
+
+def dotted(prefix: str, name: object) -> str:
+    """`schedule` and `every` → `schedule.every`; an empty prefix adds nothing."""
+    return f"{prefix}.{name}" if prefix else str(name)
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The known name that `name` is probably a misspelling of, or None."""
+    lowered = {candidate.lower().replace("_", ""): candidate for candidate in known}
+    matches = get_close_matches(name.lower().replace("_", "")[:_LONGEST_NAME], lowered, n=1, cutoff=0.6)
+    return lowered[matches[0]] if matches else None
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """A sentence about the name that was probably meant, else about all that are known."""
+    meant = nearest(name, known)
+    if meant is not None:
+        return f"did you mean {meant!r}?"
+    return "known: " + ", ".join(sorted(known)) if known else "nothing is known here"
+
+
+def unknown_fields(data: Mapping[str, Any], known: Collection[str], prefix: str = "") -> list[FieldError]:
+    """One `unknown_field` for each key of `data` that is not in `known` (at most 20)."""
+    if data.keys() <= (known if isinstance(known, (set, frozenset)) else set(known)):
+        return []
+    unknown = [str(name) for name in data if name not in known][:_MOST_NAMED]
+    return [
+        FieldError(
+            dotted(prefix, name[:_LONGEST_NAME]), "unknown_field", f"there is no such field: {suggestion(name, known)}"
+        )
+        for name in unknown
+    ]
+
+
+def reject_unknown(data: Mapping[str, Any], known: Collection[str], prefix: str = "") -> None:
+    """Raise Invalid (code `unknown_field`) naming every key that is not known, with the nearest known one."""
+    errors = unknown_fields(data, known, prefix)
+    if errors:
+        raise Invalid(f"{errors[0].field}: {errors[0].detail}", code="unknown_field", errors=errors)

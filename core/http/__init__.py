@@ -1,0 +1,38 @@
+"""The one guarded outgoing HTTP client. Nothing else in the system opens outgoing HTTP.
+
+`await send(HttpRequest(...))` answers an HttpResponse or raises one of the errors below. The
+library under it is named in `core.http.client` only.
+"""
+
+from core.http.client import close, send
+from core.http.egress import check_address
+from core.http.messages import (
+    BadResponse,
+    EgressForbidden,
+    HttpConnectionError,
+    HttpError,
+    HttpRequest,
+    HttpResponse,
+    HttpTimeout,
+    InvalidRequest,
+    ResponseTooLarge,
+    check_headers,
+    check_url,
+)
+
+__all__ = [
+    "BadResponse",
+    "EgressForbidden",
+    "HttpConnectionError",
+    "HttpError",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpTimeout",
+    "InvalidRequest",
+    "ResponseTooLarge",
+    "check_address",
+    "check_headers",
+    "check_url",
+    "close",
+    "send",
+]

@@ -1,0 +1,72 @@
+"""Every request has an id, and a body whose length is bounded also when nobody said how long it is.
+
+Owns `X-Request-Id` (a sane one from outside is kept) and bodies sent in chunks, which Django
+would read as empty.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from contextvars import ContextVar
+from io import RawIOBase
+from typing import Any, BinaryIO, cast
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+_SANE = re.compile(r"[A-Za-z0-9._\-:+/=]{1,128}")
+_current: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def request_id() -> str:
+    """The id of the request being answered; empty outside of one."""
+    return _current.get()
+
+
+class RequestIdMiddleware:
+    """Outermost: what it does not see has no id."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        identifier = given if _SANE.fullmatch(given) else uuid.uuid4().hex
+        token = _current.set(identifier)
+        try:
+            _open_chunked(request)
+            response = self.get_response(request)
+        finally:
+            _current.reset(token)
+        response["X-Request-Id"] = identifier
+        return response
+
+
+class _Bounded(RawIOBase):
+    """At most `limit` bytes of a stream that ends by itself."""
+
+    def __init__(self, stream: Any, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        piece: bytes = self._stream.read(wanted) if wanted else b""
+        self._left -= len(piece)
+        return piece
+
+
+def _open_chunked(request: HttpRequest) -> None:
+    """Make a chunked body readable: a server that decodes chunks ends its stream and says so."""
+    if "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower() or request.META.get("CONTENT_LENGTH"):
+        return
+    environ = getattr(request, "environ", {})
+    if environ.get("wsgi.input_terminated"):
+        limit = settings.BULK_BODY_LIMIT_BYTES + 1  # one more, so that the parser sees that it is too long
+        request._stream = cast(BinaryIO, _Bounded(environ["wsgi.input"], limit))
+        request.META["CONTENT_LENGTH"] = str(limit)

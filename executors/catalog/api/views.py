@@ -1,0 +1,123 @@
+"""The catalog over HTTP: products, their environments, and the whole catalog as one document."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core.errors import Forbidden, Invalid, NotFound
+from core.fields import reject_unknown
+from core.tenancy import scopes
+from core.tenancy.auth import Principal, principal_of
+from core.tenancy.models import Product
+from core.tenancy.parsing import StrictJSONParser, body_of
+from core.tenancy.visibility import visible_environments, visible_product, visible_products
+from core.times import to_ms
+from executors.catalog import document
+from executors.catalog.api.bodies import OlderTextYAMLParser, OlderYAMLParser, TextYAMLParser, YAMLParser
+from executors.catalog.schema import read_document
+
+_MOST_PRODUCTS = 1000
+
+_DIFFERENCE = {
+    "type": "object",
+    "required": ["created", "updated", "removed", "unchanged", "dry_run"],
+    "properties": {
+        "created": {"type": "array", "items": {"type": "string"}},
+        "updated": {"type": "array", "items": {"type": "string"}},
+        "removed": {"type": "array", "items": {"type": "string"}},
+        "unchanged": {"type": "integer"},
+        "dry_run": {"type": "boolean"},
+    },
+}
+_OBJECT = {"type": "object", "additionalProperties": True}
+
+
+class CatalogView(APIView):
+    """What a product's jobs can run."""
+
+    required_scope = {"GET": scopes.CATALOG_READ, "PUT": scopes.CATALOG_WRITE}
+    parser_classes = [StrictJSONParser, YAMLParser, OlderYAMLParser, TextYAMLParser, OlderTextYAMLParser]
+
+    @extend_schema(operation_id="catalog_export", responses={200: _OBJECT})
+    def get(self, request: Request, product: str) -> Response:
+        """The catalog as a document that PUT takes again; secrets as `{"set": true}`."""
+        principal = principal_of(request)
+        found = visible_product(principal, product)
+        return Response(document.export(found, environment_ids=principal.environment_ids))
+
+    @extend_schema(
+        operation_id="catalog_store",
+        request={"application/json": _OBJECT, "application/yaml": _OBJECT},
+        parameters=[
+            OpenApiParameter("dry_run", bool, description="only answer what would change"),
+            OpenApiParameter("prune", bool, description="remove what the document does not name"),
+        ],
+        responses={200: _DIFFERENCE},
+    )
+    def put(self, request: Request, product: str) -> Response:
+        """Store a document; creates the product. Answers what changed."""
+        principal = principal_of(request)
+        reject_unknown(request.query_params, {"dry_run", "prune"})
+        dry_run, prune = _flag(request, "dry_run"), _flag(request, "prune")
+        _check_may_write(principal, product)
+        difference = document.store(product, read_document(body_of(request), product), dry_run=dry_run, prune=prune)
+        return Response({**difference.as_dict(), "dry_run": dry_run})
+
+
+class ProductsView(APIView):
+    """The products that the key sees."""
+
+    required_scope = scopes.CATALOG_READ
+
+    @extend_schema(operation_id="products_list", responses={200: _OBJECT})
+    def get(self, request: Request) -> Response:
+        products = visible_products(principal_of(request)).order_by("tag")[:_MOST_PRODUCTS]
+        return Response({"products": [_product(product) for product in products]})
+
+
+class EnvironmentsView(APIView):
+    """The environments of a product that the key sees."""
+
+    required_scope = scopes.CATALOG_READ
+
+    @extend_schema(operation_id="environments_list", responses={200: _OBJECT})
+    def get(self, request: Request, product: str) -> Response:
+        principal = principal_of(request)
+        found = visible_product(principal, product)
+        environments = visible_environments(principal).filter(product=found).order_by("pk")
+        return Response(
+            {
+                "envs": [
+                    {"slug": environment.slug, "name": environment.name, "created_at": to_ms(environment.created_at)}
+                    for environment in environments
+                ]
+            }
+        )
+
+
+def _product(product: Product) -> dict[str, object]:
+    return {"tag": product.tag, "name": product.name, "created_at": to_ms(product.created_at)}
+
+
+def _check_may_write(principal: Principal, tag: str) -> None:
+    """An operator key writes any product's catalog, and creates products; a product key its own."""
+    if principal.is_operator:
+        return
+    if not visible_products(principal).filter(tag=tag.replace("\x00", "")).exists():
+        raise NotFound(
+            f"there is no product {tag[:120]!r}: only an operator key can create it", code="product_not_found"
+        )
+    if principal.environment_ids is not None:
+        raise Forbidden("a key limited to some environments cannot write the catalog, which holds all of them")
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name)
+    if text is None or text.lower() in ("false", "0"):
+        return False
+    if text.lower() in ("", "true", "1"):
+        return True
+    raise Invalid.field(name, "must be true or false")

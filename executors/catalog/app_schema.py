@@ -1,0 +1,290 @@
+"""An app of the catalog document: where it is, how one logs in there, and its actions.
+
+Pure, as `executors.catalog.schema` is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from core.http import InvalidRequest, check_headers, check_url
+from executors.catalog.reading import SLUG, Problems, Reader, is_set_marker
+from executors.expressions import is_only_a_secret, secret_keys
+
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+REQUEST_TYPES: Final = frozenset({"json", "urlencoded", "xml", "html", "text"})
+MAX_TIMEOUT_MS: Final = 86_400_000
+
+# type → (fields that are shown, fields that are secret)
+AUTH_FIELDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "bearer": ((), ("token",)),
+    "basic": (("username",), ("password",)),
+    "header": (("name",), ("value",)),
+    "query": (("name",), ("value",)),
+}
+_AUTH_ALIASES: Final = {"user": "username", "pass": "password"}
+_SHARED = {"headers", "query", "auth", "timeout", "request_type", "idempotency"}
+_APP = frozenset({"tag", "name", "app_name", "description", "envs", "events", "actions", *_SHARED})
+_ENV = frozenset({"base_url", *_SHARED})
+_EVENT = frozenset(
+    {"tag", "name", "description", "method", "resource", "request_type", "body", "headers", "query", "success",
+     "timeout", "idempotency"}
+)  # fmt: skip
+_CREDENTIAL_HEADER = re.compile(
+    r"authorization|proxy-authorization|cookie|(.*-)?(api-?key|token|secret|password)", re.IGNORECASE
+)
+# Keywords by which a schema could make its check run for ever, or fetch something.
+_REFUSED_KEYWORDS = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties"})
+_HOLD_SCHEMAS = frozenset({"properties", "dependentSchemas", "$defs", "definitions"})
+_HOLD_DATA = frozenset({"enum", "const", "default", "example", "examples", "required", "dependentRequired"})
+
+
+class Keep(Enum):
+    """In place of a secret: leave the stored one as it is."""
+
+    KEEP = "keep"
+
+
+Secrets = Mapping[str, str | Keep]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionEntry:
+    env: str
+    settings: Mapping[str, Any]
+    secrets: Secrets = field(repr=False)
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventEntry:
+    tag: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppEntry:
+    tag: str
+    name: str | None
+    settings: Mapping[str, Any]
+    secrets: Secrets = field(repr=False)
+    connections: tuple[ConnectionEntry, ...]
+    events: tuple[EventEntry, ...]
+    path: str
+
+
+def read_app(data: Any, path: str, problems: Problems) -> AppEntry | None:
+    """The app written at `path`, or None where it has no usable tag."""
+    reader = Reader(data, path, problems, _APP)
+    tag = reader.named("tag")
+    settings, secrets = _read_shared(reader)
+    if (description := reader.text("description", limit=2000)) is not None:
+        settings["description"] = description
+    connections = []
+    for slug, at, entry in reader.by_slug("envs"):
+        if not SLUG.fullmatch(slug):
+            problems.add(at, f"{slug[:60]!r} is not the slug of an environment")
+        connections.append(_read_connection(slug, entry, at, problems))
+    events = [event for at, entry in reader.items("events", "actions") if (event := _read_event(entry, at, problems))]
+    seen: set[str] = set()
+    for event in events:
+        if event.tag in seen:
+            problems.add(reader.at("events"), f"{event.tag!r} is named twice", "duplicate")
+        seen.add(event.tag)
+    if tag is None:
+        return None
+    return AppEntry(
+        tag=tag,
+        name=reader.text("name", "app_name"),
+        settings=settings,
+        secrets=secrets,
+        connections=tuple(connections),
+        events=tuple(events),
+        path=path,
+    )
+
+
+def _read_connection(slug: str, data: Any, path: str, problems: Problems) -> ConnectionEntry:
+    reader = Reader(data, path, problems, _ENV)
+    settings, secrets = _read_shared(reader)
+    base_url = reader.text("base_url", limit=2000)
+    if base_url is None:
+        if reader.data.get("base_url") is None:
+            reader.problem("base_url", "is required", "required")
+    elif _references(base_url, reader, "base_url"):
+        try:
+            checked = check_url(re.sub(r"\$Secret\{[^}]*\}", "x", base_url))
+        except InvalidRequest as error:
+            reader.problem("base_url", str(error))
+        else:
+            if "?" in checked or "#" in base_url:
+                reader.problem("base_url", "must not hold a query or fragment: use query, or auth of type query")
+        settings["base_url"] = base_url
+    return ConnectionEntry(env=slug, settings=settings, secrets=secrets, path=path)
+
+
+def _read_event(data: Any, path: str, problems: Problems) -> EventEntry | None:
+    reader = Reader(data, path, problems, _EVENT)
+    tag = reader.named("tag")
+    settings: dict[str, Any] = {"method": reader.choice("method", METHODS, fold=str.upper) or "GET"}
+    resource = reader.text("resource", limit=2000)
+    if resource is None:
+        if reader.data.get("resource") is None:
+            reader.problem("resource", "is required: the path of the action, such as /users/:userId", "required")
+    else:
+        settings["resource"] = resource if resource.startswith("/") else f"/{resource}"
+        try:
+            check_url("http://host" + settings["resource"])
+        except InvalidRequest as error:
+            reader.problem("resource", str(error))
+    for name in ("name", "description"):
+        if (text := reader.text(name, limit=2000)) is not None:
+            settings[name] = text
+    _read_call(reader, settings)
+    if (body := reader.value("body", dict)) is not None:
+        settings["body"] = _read_body_schema(body, reader)
+    if (success := reader.value("success", list)) is not None:
+        if not success or not all(type(code) is int and 200 <= code <= 599 for code in success):
+            reader.problem("success", "must be a list of status codes between 200 and 599")
+        settings["success"] = success
+    return EventEntry(tag=tag, settings=settings) if tag is not None else None
+
+
+def _read_shared(reader: Reader) -> tuple[dict[str, Any], dict[str, str | Keep]]:
+    """What an app and each of its environments may both say; the environment's word counts."""
+    settings: dict[str, Any] = {}
+    _read_call(reader, settings)
+    secrets: dict[str, str | Keep] = {}
+    if reader.data.get("auth") is not None:
+        settings["auth"], secrets = _read_auth(reader.data["auth"], reader.at("auth"), reader.problems)
+    return settings, secrets
+
+
+def _read_call(reader: Reader, settings: dict[str, Any]) -> None:
+    """Headers, query, timeout, request type and idempotency, wherever they are given."""
+    if (timeout := reader.number("timeout", low=1, high=MAX_TIMEOUT_MS)) is not None:
+        settings["timeout"] = timeout
+    request_type = reader.data.get("request_type")
+    if isinstance(request_type, str) and request_type.lower() in ("formdata", "soap"):
+        reader.problem("request_type", f"{request_type} is not supported yet", "not_supported")
+    elif (known := reader.choice("request_type", REQUEST_TYPES, fold=str.lower)) is not None:
+        settings["request_type"] = known
+    if (idempotency := reader.choice("idempotency", ("run", "attempt"))) is not None:
+        settings["idempotency"] = idempotency
+    for name in ("headers", "query"):
+        values = reader.value(name, dict)
+        if values is None:
+            continue
+        settings[name] = texts = {}
+        for key, value in values.items():
+            at = f"{name}.{key}"
+            if isinstance(value, (dict, list)) or value is None:
+                reader.problem(at, "must be text, a number or true/false")
+                continue
+            texts[key] = plain(value)
+            _references(texts[key], reader, at)
+            if name == "headers":
+                _check_header(key, texts[key], reader, at)
+
+
+def plain(value: str | float | bool) -> str:
+    """A JSON scalar as it is written in a URL or a header."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def _check_header(name: str, value: str, reader: Reader, at: str) -> None:
+    try:
+        check_headers({name: value})
+    except InvalidRequest as error:
+        reader.problem(at, str(error))
+    if _CREDENTIAL_HEADER.fullmatch(name) and "$Secret{" not in value:
+        reader.problem(
+            at,
+            "looks like a credential, and headers are shown again: write $Secret{KEY}, or use auth",
+            "secret_in_clear",
+        )
+
+
+def _read_auth(data: Any, path: str, problems: Problems) -> tuple[dict[str, Any], dict[str, str | Keep]]:
+    """What of it is shown and what is secret (`auth.<field>`); a bare `$Secret{KEY}` hides nothing, and is shown."""
+    every = {"type", *_AUTH_ALIASES, *(name for fields in AUTH_FIELDS.values() for name in (*fields[0], *fields[1]))}
+    reader = Reader(data, path, problems, every)
+    if reader.data.get("type") == "oauth2_client_credentials":
+        reader.problem("type", "oauth2_client_credentials is not supported yet", "not_supported")
+        return {}, {}
+    kind = reader.choice("type", AUTH_FIELDS)
+    if kind is None:
+        if reader.data and reader.data.get("type") is None:
+            reader.problem("type", f"is required: {', '.join(sorted(AUTH_FIELDS))}", "required")
+        return {}, {}
+    shown, secret = AUTH_FIELDS[kind]
+    settings: dict[str, Any] = {"type": kind}
+    secrets: dict[str, str | Keep] = {}
+    given = {_AUTH_ALIASES.get(name, name): value for name, value in reader.data.items()}
+    for name in given.keys() - {"type", *shown, *secret}:
+        reader.problem(name, f"does not belong to auth of type {kind}: that has {', '.join((*shown, *secret))}")
+    for name in (*shown, *secret):
+        value = given.get(name)
+        if name in secret and is_set_marker(value):
+            secrets[f"auth.{name}"] = Keep.KEEP
+        elif not isinstance(value, str) or (not value and name != "password"):
+            reader.problem(name, "is required, as text" if value is None else "must be text, not empty", "required")
+        elif _references(value, reader, name):
+            if name in secret and not is_only_a_secret(value):
+                secrets[f"auth.{name}"] = value
+            else:
+                settings[name] = value
+    if kind == "header" and isinstance(settings.get("name"), str):
+        try:
+            check_headers({settings["name"]: ""})
+        except InvalidRequest as error:
+            reader.problem("name", str(error))
+    return settings, secrets
+
+
+def _references(text: str, reader: Reader, name: str) -> bool:
+    """Whether what the text refers to can be understood."""
+    try:
+        secret_keys(text)
+    except ValueError as error:
+        reader.problem(name, str(error), "expression_unsupported")
+        return False
+    return True
+
+
+def _read_body_schema(schema: dict[str, Any], reader: Reader) -> dict[str, Any]:
+    for at, keyword in _refused(schema, "body"):
+        reader.problem(at, f"the keyword {keyword!r} is not supported in a body's schema", "not_supported")
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        at = ".".join(["body", *(str(part) for part in error.absolute_path)])
+        reader.problem(at, f"is not JSON Schema: {error.message[:200]}")
+    return schema
+
+
+def _refused(schema: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Where a schema uses a keyword that it may not, skipping what is data in it."""
+    if isinstance(schema, list):
+        for position, member in enumerate(schema):
+            yield from _refused(member, f"{path}.{position}")
+    if not isinstance(schema, dict):
+        return
+    for keyword, value in schema.items():
+        at = f"{path}.{keyword}"
+        if keyword in _REFUSED_KEYWORDS:
+            yield at, keyword
+        elif keyword in _HOLD_SCHEMAS and isinstance(value, dict):
+            for name, inner in value.items():
+                yield from _refused(inner, f"{at}.{name}")
+        elif keyword not in _HOLD_DATA:
+            yield from _refused(value, at)

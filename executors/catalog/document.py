@@ -1,0 +1,308 @@
+"""Storing and showing a product's catalog as one document.
+
+Owns the writes of products, environments, secrets and components. One document is one
+transaction: all of it is stored, or nothing. A dry run is the real run, rolled back. What the
+document does not name stays, unless it is to be pruned; what it does name becomes what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Model, ProtectedError
+
+from core import crypto, strictjson
+from core.errors import Conflict
+from core.tenancy.models import Environment, Product
+from core.tenancy.visibility import forget_places
+from executors.catalog import resolve
+from executors.catalog.app_schema import AppEntry, Keep, Secrets
+from executors.catalog.models import Component, Connection, SavedEvent, Secret
+from executors.catalog.reading import Problems
+from executors.catalog.schema import Document, SecretEntry
+
+APP = "app"
+_SET = {"set": True}
+
+
+@dataclass
+class Difference:
+    """What storing a document changed, as dotted paths in the order of the document."""
+
+    created: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "created": self.created,
+            "updated": self.updated,
+            "removed": self.removed,
+            "unchanged": self.unchanged,
+        }
+
+
+def store(tag: str, document: Document, *, dry_run: bool = False, prune: bool = False) -> Difference:
+    """Make the product's catalog what the document says; the product is created where there is none.
+
+    Raises Invalid (an environment that does not exist, a secret to keep that is not set), and
+    Conflict where something to be pruned is in use, or two documents create the product at once.
+    """
+    try:
+        with transaction.atomic():
+            difference = _Storing(tag, document, prune).run()
+            if dry_run:
+                transaction.set_rollback(True)
+            else:
+                transaction.on_commit(_forget)
+    except ProtectedError as error:
+        used = ", ".join(sorted({str(row) for row in error.args[1]})[:3]) if len(error.args) > 1 else "something"
+        raise Conflict(
+            f"an environment that the document does not name still has jobs ({used}): delete them first, or do not prune",
+            code="in_use",
+        ) from None
+    except IntegrityError:
+        raise Conflict(f"the catalog of {tag!r} was changed by somebody else at the same moment: try again") from None
+    _forget()
+    return difference
+
+
+def export(product: Product, *, environment_ids: Collection[int] | None = None) -> dict[str, Any]:
+    """The catalog as a document that `store` takes again; secrets are `{"set": true}`.
+
+    `environment_ids` limits it to what a key sees of the product.
+    """
+    environments = list(product.environments.order_by("pk"))
+    if environment_ids is not None:
+        environments = [environment for environment in environments if environment.pk in environment_ids]
+    slugs = {environment.pk: environment.slug for environment in environments}
+    secrets: dict[str, dict[str, Any]] = {}
+    for secret in product.secrets.order_by("key", "pk"):
+        shown = secrets.setdefault(secret.key, {"key": secret.key})
+        if secret.environment_id is None:
+            shown["value"] = _SET
+        elif secret.environment_id in slugs:
+            shown.setdefault("envs", {})[slugs[secret.environment_id]] = _SET
+    components = product.components.filter(kind=APP).order_by("tag").prefetch_related("connections", "events")
+    return {
+        "product": product.tag,
+        "name": product.name,
+        "envs": [{"slug": environment.slug, "name": environment.name} for environment in environments],
+        "secrets": [shown for shown in secrets.values() if len(shown) > 1],
+        "apps": [_export_app(component, slugs) for component in components],
+    }
+
+
+def _export_app(component: Component, slugs: Mapping[int, str]) -> dict[str, Any]:
+    connections = [
+        (connection, slugs[connection.environment_id])
+        for connection in sorted(component.connections.all(), key=lambda connection: connection.environment_id)
+        if connection.environment_id in slugs
+    ]
+    return {
+        "tag": component.tag,
+        "name": component.name,
+        **_with_markers(component),
+        "envs": {slug: _with_markers(connection) for connection, slug in connections},
+        "events": [
+            {"tag": event.tag, **event.settings}
+            for event in sorted(component.events.all(), key=lambda event: event.tag)
+        ],
+    }
+
+
+def _with_markers(row: Component | Connection) -> dict[str, Any]:
+    """The settings, with a marker where a secret is set."""
+    shown: dict[str, Any] = dict(row.settings)
+    for path in resolve.open_sealed(row):
+        group, _, name = path.partition(".")
+        shown[group] = {**shown.get(group, {}), name: _SET}
+    return shown
+
+
+class _Storing:
+    """One document on its way into the database, inside a transaction."""
+
+    def __init__(self, tag: str, document: Document, prune: bool) -> None:
+        self.tag = tag
+        self.document = document
+        self.prune = prune
+        self.difference = Difference()
+        self.problems = Problems()
+        self.environments: dict[str, Environment] = {}
+
+    def run(self) -> Difference:
+        self.product = self._store_product()
+        self._store_environments()
+        self._store_secrets()
+        components = {component.tag: component for component in self.product.components.filter(kind=APP)}
+        for app in self.document.apps:
+            self._store_app(app, components.pop(app.tag, None))
+        self._remove((f"apps.{tag}", component) for tag, component in components.items())
+        if self.prune:
+            for slug, environment in list(self.environments.items()):
+                if slug not in {entry.slug for entry in self.document.envs}:
+                    environment.delete()
+                    self.difference.removed.append(f"envs.{slug}")
+        self.problems.raise_if_any()
+        return self.difference
+
+    def _store_product(self) -> Product:
+        name = self.document.name
+        # The lock makes two documents of one product follow each other.
+        product = Product.objects.select_for_update().filter(tag=self.tag).first()
+        if product is None:
+            product = Product.objects.create(tag=self.tag, name=name or self.tag)
+            self.difference.created.append("product")
+        else:
+            self._update("product", product, name=name or product.name)
+        return product
+
+    def _store_environments(self) -> None:
+        self.environments = {environment.slug: environment for environment in self.product.environments.all()}
+        for entry in self.document.envs:
+            environment = self.environments.get(entry.slug)
+            path = f"envs.{entry.slug}"
+            if environment is None:
+                self.environments[entry.slug] = Environment.objects.create(
+                    product=self.product, slug=entry.slug, name=entry.name or entry.slug
+                )
+                self.difference.created.append(path)
+            else:
+                self._update(path, environment, name=entry.name or environment.name)
+
+    def _store_secrets(self) -> None:
+        stored = {(secret.key, secret.environment_id): secret for secret in self.product.secrets.all()}
+        for entry in self.document.secrets:
+            environment = self._environment(entry.env, entry.path) if entry.env is not None else None
+            if environment is None and entry.env is not None:
+                continue
+            secret = stored.pop((entry.key, environment.pk if environment else None), None)
+            self._store_secret(entry, environment, secret)
+        slugs = {environment.pk: slug for slug, environment in self.environments.items()}
+        self._remove(
+            (f"secrets.{key}" + (f".envs.{slugs[pk]}" if pk is not None else ""), secret)
+            for (key, pk), secret in stored.items()
+        )
+
+    def _store_secret(self, entry: SecretEntry, environment: Environment | None, secret: Secret | None) -> None:
+        path = f"secrets.{entry.key}" + (f".envs.{entry.env}" if entry.env is not None else "")
+        if isinstance(entry.value, Keep):
+            if secret is None:
+                self.problems.add(entry.path, "is not set yet: give its value", "not_set")
+            else:
+                self.difference.unchanged += 1
+            return
+        if secret is None:
+            secret = Secret(product=self.product, environment=environment, key=entry.key)
+            secret.value = crypto.seal(entry.value, secret.place)
+            secret.save()
+            self.difference.created.append(path)
+            return
+        try:
+            same = crypto.unseal(secret.value, secret.place) == entry.value
+        except crypto.CannotOpen:
+            same = False
+        if same:
+            self.difference.unchanged += 1
+        else:
+            self._update(path, secret, value=crypto.seal(entry.value, secret.place))
+
+    def _store_app(self, app: AppEntry, component: Component | None) -> None:
+        path = f"apps.{app.tag}"
+        if component is None:
+            component = Component(product=self.product, kind=APP, tag=app.tag, name=app.name or app.tag)
+            component.settings = dict(app.settings)
+            component.secrets = self._sealed(component, app.secrets, app.path) or ""
+            component.save()
+            self.difference.created.append(path)
+        else:
+            self._update(
+                path,
+                component,
+                name=app.name or component.name,
+                settings=dict(app.settings),
+                secrets=self._sealed(component, app.secrets, app.path),
+            )
+        connections = {row.environment_id: row for row in component.connections.all()}
+        for entry in app.connections:
+            environment = self._environment(entry.env, entry.path)
+            if environment is None:
+                continue
+            at = f"{path}.envs.{entry.env}"
+            connection = connections.pop(environment.pk, None)
+            if connection is None:
+                connection = Connection(component=component, environment=environment, settings=dict(entry.settings))
+                connection.secrets = self._sealed(connection, entry.secrets, entry.path) or ""
+                connection.save()
+                self.difference.created.append(at)
+            else:
+                connection.component = component
+                secrets = self._sealed(connection, entry.secrets, entry.path)
+                self._update(at, connection, settings=dict(entry.settings), secrets=secrets)
+        slugs = {environment.pk: slug for slug, environment in self.environments.items()}
+        self._remove((f"{path}.envs.{slugs[pk]}", row) for pk, row in connections.items())
+        events = {event.tag: event for event in component.events.all()}
+        for saved in app.events:
+            event = events.pop(saved.tag, None)
+            if event is None:
+                SavedEvent.objects.create(component=component, tag=saved.tag, settings=dict(saved.settings))
+                self.difference.created.append(f"{path}.events.{saved.tag}")
+            else:
+                self._update(f"{path}.events.{saved.tag}", event, settings=dict(saved.settings))
+        self._remove((f"{path}.events.{tag}", row) for tag, row in events.items())
+
+    def _environment(self, slug: str, path: str) -> Environment | None:
+        environment = self.environments.get(slug)
+        if environment is None:
+            self.problems.add(
+                path, f"product {self.tag!r} has no environment {slug[:60]!r}: add it to envs", "env_not_found"
+            )
+        return environment
+
+    def _sealed(self, row: Component | Connection, secrets: Secrets, path: str) -> str | None:
+        """The column for these secrets, or None where it may stay as it is."""
+        try:
+            stored = resolve.open_sealed(row)
+        except resolve.Unreadable:
+            stored = {}
+        opened: dict[str, str] = {}
+        for name, value in secrets.items():
+            if not isinstance(value, Keep):
+                opened[name] = value
+            elif name in stored:
+                opened[name] = stored[name]
+            else:
+                self.problems.add(f"{path}.{name}", "is not set yet: give its value", "not_set")
+        if opened == stored and (opened or not row.secrets):
+            return None
+        return crypto.seal(strictjson.dumps(opened).decode(), row.place) if opened else ""
+
+    def _update(self, path: str, row: Model, **values: Any) -> None:
+        """Save what differs; a value of None stays."""
+        changed = [name for name, value in values.items() if value is not None and getattr(row, name) != value]
+        if not changed:
+            self.difference.unchanged += 1
+            return
+        for name in changed:
+            setattr(row, name, values[name])
+        if any(column.name == "updated_at" for column in row._meta.fields):
+            changed.append("updated_at")
+        row.save(update_fields=changed)
+        self.difference.updated.append(path)
+
+    def _remove(self, rows: Any) -> None:
+        if not self.prune:
+            return
+        for path, row in rows:
+            row.delete()
+            self.difference.removed.append(path)
+
+
+def _forget() -> None:
+    forget_places()
+    resolve.forget_targets()

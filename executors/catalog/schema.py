@@ -1,0 +1,115 @@
+"""The catalog document as it is written: which fields there are, and what each may be.
+
+Turns a parsed JSON or YAML document into entries that are ready to store, or raises one Invalid
+that names everything wrong with it. Pure: never queries. What is secret is told apart here:
+`settings` is shown again, `secrets` never is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from executors.catalog.app_schema import AppEntry, Keep, read_app
+from executors.catalog.reading import SLUG, TAG, Problems, Reader, is_set_marker
+from executors.expressions import SECRET_KEY
+
+# What a catalog holds by the documents, and this version cannot run yet.
+NOT_YET: Final = (
+    "sessions", "notifications", "databases", "graphs", "storage", "brokers", "functions", "features", "caches",
+)  # fmt: skip
+_DOCUMENT = frozenset({"product", "name", "envs", "secrets", "apps", *NOT_YET})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvEntry:
+    slug: str
+    name: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretEntry:
+    """A secret for one environment, or (None) for all."""
+
+    key: str
+    env: str | None
+    value: str | Keep = field(repr=False)
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A catalog document that can be stored, but for what only the database knows."""
+
+    name: str | None
+    envs: tuple[EnvEntry, ...]
+    secrets: tuple[SecretEntry, ...]
+    apps: tuple[AppEntry, ...]
+
+
+def read_document(data: Any, product: str) -> Document:
+    """The entries of a document for `product`. Raises Invalid with every problem (at most 50)."""
+    problems = Problems()
+    reader = Reader(data, "", problems, _DOCUMENT)
+    if not TAG.fullmatch(product):
+        problems.add(
+            "product", f"the tag {product[:60]!r} in the address must be letters, digits, - _ . and begin with one"
+        )
+    named = reader.text("product", limit=300)
+    if named is not None and named.rpartition(":")[2] != product:
+        reader.problem("product", f"is {named[:120]!r}, but the address says {product!r}")
+    for kind in NOT_YET:
+        if reader.data.get(kind):
+            reader.problem(
+                kind, f"{kind} are not supported yet: leave them out; envs, secrets and apps are", "not_supported"
+            )
+    document = Document(
+        name=reader.text("name"),
+        envs=tuple(_read_envs(reader)),
+        secrets=tuple(_read_secrets(reader)),
+        apps=tuple(app for path, entry in reader.items("apps") if (app := read_app(entry, path, problems)) is not None),
+    )
+    _once(problems, "envs", [env.slug for env in document.envs])
+    _once(problems, "apps", [app.tag for app in document.apps])
+    problems.raise_if_any()
+    return document
+
+
+def _read_envs(document: Reader) -> list[EnvEntry]:
+    entries = []
+    for path, entry in document.items("envs"):
+        reader = Reader(entry, path, document.problems, {"slug", "name", "env_name"})
+        slug = reader.named("slug", SLUG)
+        name = reader.text("name", "env_name")
+        if slug is not None:
+            entries.append(EnvEntry(slug=slug, name=name))
+    return entries
+
+
+def _read_secrets(document: Reader) -> list[SecretEntry]:
+    entries = []
+    for path, entry in document.items("secrets"):
+        reader = Reader(entry, path, document.problems, {"key", "value", "envs"})
+        key = reader.named("key", SECRET_KEY)
+        given: list[tuple[str | None, str, Any]] = []
+        if reader.data.get("value") is not None:
+            given.append((None, reader.at("value"), reader.data["value"]))
+        envs = reader.value("envs", dict) or {}
+        given += [(slug, f"{reader.at('envs')}.{slug}", value) for slug, value in envs.items()]
+        if reader.data and not given:
+            reader.problem("value", "is required: a value for all environments, or envs: {slug: value}", "required")
+        for slug, at, value in given:
+            if is_set_marker(value):
+                value = Keep.KEEP
+            elif not isinstance(value, str) or not value:
+                document.problems.add(at, "must be text, not empty")
+                continue
+            if key is not None:
+                entries.append(SecretEntry(key=key, env=slug, value=value, path=at))
+    _once(document.problems, "secrets", [f"{entry.key} in {entry.env or 'all environments'}" for entry in entries])
+    return entries
+
+
+def _once(problems: Problems, field: str, names: list[str]) -> None:
+    for name in sorted({name for name in names if names.count(name) > 1} if len(set(names)) != len(names) else ()):
+        problems.add(field, f"{name!r} is named twice", "duplicate")

@@ -1,0 +1,54 @@
+"""Which executor runs a namespace: a name and a dotted path, loaded when it is first used.
+
+Loading on first use keeps a process from importing drivers it never needs. Never runs anything.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from typing import cast
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from core.errors import FieldError, Invalid
+from core.fields import suggestion
+from executors.base import Executor
+
+BUILT_IN = {
+    "actions": "executors.namespaces.actions.ActionsExecutor",
+}
+
+
+def known() -> list[str]:
+    """The namespaces that can be dispatched to, sorted."""
+    return sorted({*BUILT_IN, *settings.EXTRA_EXECUTORS})
+
+
+def get(namespace: str) -> Executor:
+    """The executor of a namespace, one per process. Raises Invalid naming the known ones."""
+    path = settings.EXTRA_EXECUTORS.get(namespace) or BUILT_IN.get(namespace)
+    if path is None:
+        names = known()
+        detail = f"there is no namespace {namespace[:60]!r}: {suggestion(namespace, names)}"
+        raise Invalid(
+            detail if len(names) < 2 or "known:" in detail else f"{detail} (known: {', '.join(names)})",
+            code="unknown_namespace",
+            errors=[FieldError("namespace", "unknown_namespace", detail)],
+        )
+    return _load(namespace, path)
+
+
+@lru_cache(maxsize=64)
+def _load(namespace: str, path: str) -> Executor:
+    module, _, name = path.rpartition(".")
+    try:
+        executor = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ImproperlyConfigured(
+            f"the namespace {namespace!r} needs the module {error.name!r}, which is not installed ({path})"
+        ) from error
+    except (AttributeError, ValueError) as error:
+        raise ImproperlyConfigured(f"the executor of {namespace!r} is not found at {path!r}") from error
+    return cast(Executor, executor())

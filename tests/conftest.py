@@ -1,0 +1,56 @@
+"""What every test stands on: nothing leaves loopback, and no test sees what another left behind."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from core import failpoints, shortcache
+
+_LOCAL_FAMILIES = {socket.AF_INET, socket.AF_INET6}
+
+
+class OutsideConnection(AssertionError):
+    """A test tried to reach an address that is not loopback."""
+
+
+def _check(sock: socket.socket, address: Any) -> None:
+    if sock.family not in _LOCAL_FAMILIES:
+        return
+    try:
+        target = ipaddress.ip_address(str(address[0]).partition("%")[0])
+    except ValueError:
+        if address[0] in {"localhost", ""}:
+            return
+        raise OutsideConnection(f"a test connects to the name {address[0]!r}") from None
+    mapped = getattr(target, "ipv4_mapped", None)
+    if not (mapped or target).is_loopback:
+        raise OutsideConnection(f"a test connects to {address[0]}: only loopback is allowed")
+
+
+@pytest.fixture(autouse=True)
+def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        _check(self, address)
+        connect(self, address)
+
+    def guarded_ex(self: socket.socket, address: Any) -> int:
+        _check(self, address)
+        return connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    shortcache.forget_everything()
+    yield
+    failpoints.clear()
+    shortcache.forget_everything()

@@ -1,0 +1,302 @@
+"""The guarded client against a real receiver: what it sends, what it refuses, how it gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import time
+import zlib
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from pytest_django import Settings
+
+from core import http
+from core.http import (
+    BadResponse,
+    EgressForbidden,
+    HttpConnectionError,
+    HttpRequest,
+    HttpResponse,
+    HttpTimeout,
+    InvalidRequest,
+    ResponseTooLarge,
+)
+from tests.servers.receiver import Answer, Receiver
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    async def then_close() -> T:
+        try:
+            return await work
+        finally:
+            await http.close()
+
+    return asyncio.run(then_close())
+
+
+def send(url: str, **fields: Any) -> HttpResponse:
+    return run(http.send(HttpRequest(**{"method": "POST", "url": url, "timeout": 5, **fields})))
+
+
+def test_a_request_arrives_as_it_was_given(receiver: Receiver) -> None:
+    response = send(f"{receiver.url}/a%2Fb?q=%26&r=1", headers={"X-One": "1"}, body=b'{"a": 1}')
+
+    (request,) = receiver.requests
+    assert (request.method, request.path, request.body) == ("POST", "/a%2Fb?q=%26&r=1", b'{"a": 1}')
+    assert request.headers["x-one"] == "1"
+    assert "cookie" not in request.headers
+    assert (response.status, response.body, response.truncated) == (200, b'{"ok": true}', False)
+
+
+def test_connections_are_used_again(receiver: Receiver) -> None:
+    async def ten() -> None:
+        for _ in range(10):
+            await http.send(HttpRequest(method="POST", url=receiver.url, timeout=5))
+
+    run(ten())
+
+    assert (len(receiver.requests), receiver.connections) == (10, 1)
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(receiver: Receiver) -> None:
+    receiver.answer("/a", Answer(status=302, headers={"Location": receiver.url + "/b"}))
+
+    response = send(receiver.url + "/a")
+
+    assert (response.status, response.headers["location"]) == (302, receiver.url + "/b")
+    assert len(receiver.requests) == 1
+
+
+def test_cookies_are_not_kept(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(headers={"Set-Cookie": "a=1"}))
+
+    async def twice() -> None:
+        for _ in range(2):
+            await http.send(HttpRequest(method="GET", url=receiver.url, timeout=5))
+
+    run(twice())
+
+    assert "cookie" not in receiver.requests[1].headers
+
+
+def test_a_proxy_in_the_environment_is_ignored(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    assert send(receiver.url).status == 200
+
+
+@pytest.mark.parametrize(
+    "slow", [Answer(hang=True), Answer(delay=5), Answer(drip=0.1, size=100)], ids=["hangs", "is slow", "drips"]
+)
+def test_the_deadline_is_for_all_of_it(receiver: Receiver, slow: Answer) -> None:
+    receiver.answer("/", slow)
+    began = time.monotonic()
+
+    with pytest.raises(HttpTimeout, match=r"within 0.3 s"):
+        send(receiver.url, timeout=0.3)
+
+    assert 0.25 < time.monotonic() - began < 1.5
+
+
+def test_a_cancelled_request_closes_its_connection(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(hang=True))
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(http.send(HttpRequest(method="GET", url=receiver.url, timeout=30)))
+        while not receiver.requests:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        deadline = time.monotonic() + 2
+        while receiver.open_connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+
+    run(cancelled())
+
+    assert not receiver.open_connections
+
+
+@pytest.mark.parametrize("broken", [Answer(reset=True), Answer(cut=True, size=1000)], ids=["reset", "cut"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_broken_connection_is_told_and_the_request_not_repeated(
+    receiver: Receiver, broken: Answer, method: str
+) -> None:
+    receiver.answer("/", Answer(), broken)
+
+    async def twice() -> None:
+        await http.send(
+            HttpRequest(method=method, url=receiver.url, timeout=5)
+        )  # so that the next one is on a used connection
+        with pytest.raises(HttpConnectionError):
+            await http.send(HttpRequest(method=method, url=receiver.url, timeout=5))
+
+    run(twice())
+
+    assert len(receiver.requests) == 2
+
+
+def test_a_closed_port_is_a_connection_error() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+
+    with pytest.raises(HttpConnectionError, match=f"no connection to http://127.0.0.1:{port}"):
+        send(f"http://127.0.0.1:{port}/?token=s3cret")
+
+
+def test_what_is_not_http_is_told(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(garbage=True))
+
+    with pytest.raises((BadResponse, HttpConnectionError)):
+        send(receiver.url)
+
+
+def test_a_name_that_does_not_exist_is_a_connection_error() -> None:
+    with pytest.raises(HttpConnectionError, match=r"nowhere\.invalid could not be resolved"):
+        send("http://nowhere.invalid/")
+
+
+def test_a_long_answer_is_refused_or_cut(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(size=5_000_000))
+
+    with pytest.raises(ResponseTooLarge, match="more than 1000 bytes"):
+        send(receiver.url, max_response_bytes=1000)
+    response = send(receiver.url, max_response_bytes=1000, truncate=True)
+
+    assert (len(response.body), response.truncated) == (1000, True)
+
+
+def test_an_answer_of_exactly_the_limit_is_whole(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(size=1000))
+
+    response = send(receiver.url, max_response_bytes=1000)
+
+    assert (len(response.body), response.truncated) == (1000, False)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(b"hello")),
+        ("deflate", zlib.compress(b"hello")),
+        ("deflate", zlib.compress(b"hello", wbits=-15)),
+        ("identity", b"hello"),
+    ],
+)
+def test_a_packed_answer_is_unpacked(receiver: Receiver, encoding: str, packed: bytes) -> None:
+    receiver.answer("/", Answer(headers={"Content-Encoding": encoding}, body=packed))
+
+    assert send(receiver.url).body == b"hello"
+
+
+def test_a_bomb_costs_its_limit(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"\0" * 200_000_000)))
+
+    response = send(receiver.url, max_response_bytes=10_000, truncate=True)
+
+    assert (response.body, response.truncated) == (b"\0" * 10_000, True)
+
+
+def test_an_encoding_that_was_not_asked_for_is_told(receiver: Receiver) -> None:
+    receiver.answer("/", Answer(headers={"Content-Encoding": "br"}, body=b"xxxx"))
+
+    with pytest.raises(BadResponse, match="not asked for: br"):
+        send(receiver.url)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "①②⑦.⓪.⓪.①",
+        "[::ffff:127.0.0.1]",
+        "[::1]",
+        "0.0.0.0",
+        "[::127.0.0.1]",
+    ],
+)
+def test_a_private_address_is_not_reached_however_it_is_written(
+    receiver: Receiver, settings: Settings, host: str
+) -> None:
+    settings.EGRESS_ALLOW_CIDRS = []
+    port = receiver.url.rpartition(":")[2]
+
+    with pytest.raises(EgressForbidden):
+        send(f"http://{host}:{port}/")
+
+    assert receiver.connections == 0
+
+
+def test_one_forbidden_address_of_a_name_forbids_it(
+    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EGRESS_ALLOW_CIDRS = ["127.0.0.1/32"]
+    port = int(receiver.url.rpartition(":")[2])
+    answers = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
+
+    with pytest.raises(EgressForbidden, match=r"10\.0\.0\.1"):
+        send(f"http://two-faced.example:{port}/")
+
+
+def test_a_name_that_moves_between_check_and_connect_gains_nothing(
+    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is made to the address that was checked; there is no second look-up to answer differently."""
+    settings.EGRESS_ALLOW_CIDRS = ["127.0.0.1/32"]
+    port = int(receiver.url.rpartition(":")[2])
+    asked: list[object] = []
+
+    def rebinding(*_: object, **__: object) -> list[Any]:
+        asked.append(_)
+        address = "127.0.0.1" if len(asked) == 1 else "10.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+
+    assert send(f"http://rebinding.example:{port}/").status == 200
+    assert len(asked) == 1
+    assert receiver.requests[0].headers["host"] == f"rebinding.example:{port}"
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [("http://u:p@127.0.0.1/", {}), ("ftp://127.0.0.1/", {}), ("http://127.0.0.1/", {"X-A": "a\r\nb: c"})],
+)
+def test_what_cannot_be_sent_is_not_sent(url: str, headers: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest):
+        send(url, headers=headers)
+
+
+def test_no_error_shows_a_query_or_a_header(receiver: Receiver, settings: Settings) -> None:
+    receiver.answer("/", Answer(hang=True))
+    told = []
+    for url, allowed in ((receiver.url, True), (receiver.url, False), ("http://127.0.0.1:1", True)):
+        settings.EGRESS_ALLOW_CIDRS = ["127.0.0.0/8"] if allowed else []
+        with pytest.raises(http.HttpError) as caught:
+            send(f"{url}/?token=s3cret", headers={"Authorization": "s3cret"}, timeout=0.1)
+        told.append(str(caught.value))
+
+    assert len(told) == 3
+    assert not [text for text in told if "s3cret" in text]

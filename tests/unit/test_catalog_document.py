@@ -1,0 +1,168 @@
+"""The catalog document as it is read: what is accepted, and how each mistake is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.errors import Invalid
+from executors.catalog.app_schema import Keep
+from executors.catalog.schema import read_document
+
+
+def app(**fields: Any) -> dict[str, Any]:
+    return {"tag": "mail", "envs": {"prd": {"base_url": "https://mail.example"}}, **fields}
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return app(events=[{"tag": "send", "method": "POST", "resource": "/send", **fields}])
+
+
+def problems(document: Any) -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        read_document(document, "shop")
+    return {error.field: error.code for error in caught.value.errors}
+
+
+def test_the_design_example_is_read() -> None:
+    document = read_document(
+        {
+            "product": "shop",
+            "name": "My application",
+            "envs": [{"slug": "dev", "name": "Development"}, {"slug": "prd"}],
+            "secrets": [{"key": "STRIPE_KEY", "envs": {"prd": "sk_live_x", "dev": "sk_test_x"}}],
+            "apps": [
+                {
+                    "tag": "email-service",
+                    "name": "E-mail service",
+                    "envs": {
+                        "prd": {"base_url": "https://mail.internal.example", "timeout": 10000},
+                        "dev": {"base_url": "http://127.0.0.1:9000"},
+                    },
+                    "auth": {"type": "bearer", "token": "$Secret{STRIPE_KEY}"},
+                    "events": [
+                        {
+                            "tag": "send_welcome_email",
+                            "method": "POST",
+                            "resource": "/users/:userId/welcome",
+                            "request_type": "json",
+                            "body": {
+                                "type": "object",
+                                "required": ["email"],
+                                "properties": {"email": {"type": "string"}},
+                            },
+                            "headers": {"X-From": "my-app"},
+                            "success": [200, 202],
+                        }
+                    ],
+                }
+            ],
+        },
+        "shop",
+    )
+
+    (mail,) = document.apps
+    assert mail.settings["auth"] == {"type": "bearer", "token": "$Secret{STRIPE_KEY}"}
+    assert mail.secrets == {}
+    assert [connection.env for connection in mail.connections] == ["prd", "dev"]
+    assert [(entry.key, entry.env) for entry in document.secrets] == [("STRIPE_KEY", "prd"), ("STRIPE_KEY", "dev")]
+
+
+def test_the_older_spellings_are_read_too() -> None:
+    document = read_document(
+        {
+            "envs": [{"slug": "prd", "env_name": "Production"}],
+            "apps": [
+                {
+                    "tag": "mail",
+                    "app_name": "Mail",
+                    "envs": [{"slug": "prd", "base_url": "https://mail.example"}],
+                    "actions": [{"tag": "send", "method": "post", "resource": "send", "request_type": "JSON"}],
+                }
+            ],
+        },
+        "shop",
+    )
+
+    assert document.envs[0].name == "Production"
+    assert document.apps[0].name == "Mail"
+    assert document.apps[0].events[0].settings == {"method": "POST", "resource": "/send", "request_type": "json"}
+
+
+def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> None:
+    document = read_document(
+        {
+            "apps": [
+                app(auth={"type": "basic", "username": "u", "password": "pw"}),
+                {"tag": "b", "auth": {"type": "bearer", "token": {"set": True}}},
+            ]
+        },
+        "shop",
+    )
+
+    assert document.apps[0].settings["auth"] == {"type": "basic", "username": "u"}
+    assert document.apps[0].secrets == {"auth.password": "pw"}
+    assert document.apps[1].secrets == {"auth.token": Keep.KEEP}
+    assert "pw" not in repr(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "code"),
+    [
+        ([], "", "invalid"),
+        ({"aps": []}, "aps", "unknown_field"),
+        ({"product": "other"}, "product", "invalid"),
+        ({"notifications": [{"tag": "n"}]}, "notifications", "not_supported"),
+        ({"databases": [{}]}, "databases", "not_supported"),
+        ({"envs": {"prd": {}}}, "envs", "invalid"),
+        ({"envs": [{"slug": "p r d"}]}, "envs.0.slug", "invalid"),
+        ({"envs": [{"name": "x"}]}, "envs.0.slug", "required"),
+        ({"envs": [{"slug": "prd"}, {"slug": "prd"}]}, "envs", "duplicate"),
+        ({"secrets": [{"key": "A"}]}, "secrets.0.value", "required"),
+        ({"secrets": [{"key": "A B", "value": "x"}]}, "secrets.0.key", "invalid"),
+        ({"secrets": [{"key": "A", "value": 5}]}, "secrets.0.value", "invalid"),
+        ({"apps": [app(), app()]}, "apps", "duplicate"),
+        ({"apps": [{"envs": {}}]}, "apps.0.tag", "required"),
+        ({"apps": [app(envs={"prd": {}})]}, "apps.0.envs.prd.base_url", "required"),
+        ({"apps": [app(envs={"prd": {"base_url": "ftp://x"}})]}, "apps.0.envs.prd.base_url", "invalid"),
+        ({"apps": [app(envs={"prd": {"base_url": "http://u:p@x"}})]}, "apps.0.envs.prd.base_url", "invalid"),
+        ({"apps": [app(envs={"prd": {"base_url": "http://x/?a=1"}})]}, "apps.0.envs.prd.base_url", "invalid"),
+        ({"apps": [app(envs={"prd": {"base_url": "http://x", "timeout": 0}})]}, "apps.0.envs.prd.timeout", "invalid"),
+        ({"apps": [app(auth={"type": "bearer"})]}, "apps.0.auth.token", "required"),
+        ({"apps": [app(auth={"type": "oauth2_client_credentials"})]}, "apps.0.auth.type", "not_supported"),
+        ({"apps": [app(auth={"type": "bearer", "token": "$Now()"})]}, "apps.0.auth.token", "expression_unsupported"),
+        ({"apps": [app(auth={"type": "bearer", "token": "t", "username": "u"})]}, "apps.0.auth.username", "invalid"),
+        ({"apps": [app(headers={"X-Api-Key": "abc"})]}, "apps.0.headers.X-Api-Key", "secret_in_clear"),
+        ({"apps": [app(headers={"X-A": "a\r\nb"})]}, "apps.0.headers.X-A", "invalid"),
+        ({"apps": [app(headers={"X-A": {"a": 1}})]}, "apps.0.headers.X-A", "invalid"),
+        ({"apps": [event(method="BREW")]}, "apps.0.events.0.method", "invalid"),
+        ({"apps": [event(resource=None)]}, "apps.0.events.0.resource", "required"),
+        ({"apps": [event(resource="/a\r\nb")]}, "apps.0.events.0.resource", "invalid"),
+        ({"apps": [event(request_type="formdata")]}, "apps.0.events.0.request_type", "not_supported"),
+        ({"apps": [event(success=["ok"])]}, "apps.0.events.0.success", "invalid"),
+        ({"apps": [event(success=[True])]}, "apps.0.events.0.success", "invalid"),
+        ({"apps": [event(timeout=1.5)]}, "apps.0.events.0.timeout", "invalid"),
+        ({"apps": [event(body={"type": "objekt"})]}, "apps.0.events.0.body.type", "invalid"),
+        ({"apps": [event(body={"properties": {"a": {"pattern": "(a+)+$"}}})]}, "apps.0.events.0.body.properties.a.pattern", "not_supported"),
+        ({"apps": [event(body={"$ref": "http://x/y"})]}, "apps.0.events.0.body.$ref", "not_supported"),
+        ({"apps": [event(sucess=[200])]}, "apps.0.events.0.sucess", "unknown_field"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_at_its_field(document: Any, field: str, code: str) -> None:
+    assert problems(document)[field] == code
+
+
+def test_a_property_may_be_called_like_a_keyword() -> None:
+    read_document(
+        {"apps": [event(body={"properties": {"pattern": {"type": "string"}}, "examples": [{"$ref": 1}]})]}, "shop"
+    )
+
+
+def test_a_typo_is_answered_with_the_nearest_known_name() -> None:
+    with pytest.raises(Invalid, match="did you mean 'success'"):
+        read_document({"apps": [event(sucess=[200])]}, "shop")
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    assert len(problems({"envs": [{"slug": "-"}], "apps": [event(method="BREW", success=[])], "caches": [1]})) == 4
