@@ -11,17 +11,14 @@ from bisect import bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib import resources
+from importlib import metadata, resources
 from itertools import pairwise
 from typing import NamedTuple
-
-import tzdata
 
 from core.fields import nearest
 from core.times import EPOCH
 
-TZDATA_VERSION: str = tzdata.__version__
-IANA_VERSION: str = tzdata.IANA_VERSION
+TZDATA_VERSION = metadata.version("tzdata")  # pinned in dependencies.in, so the same on every machine
 
 PROBE_SECONDS = 6 * 3600  # no zone changes its offset twice within that time
 LOOK_AROUND_SECONDS = 2 * 86_400  # the clock is never set by more than a day
@@ -33,6 +30,7 @@ zoneinfo.reset_tzpath(to=())
 NAMES: frozenset[str] = frozenset(resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split()) - {
     "Factory"
 }
+
 
 class Segment(NamedTuple):
     """Instants of one offset, cut at the turn of the UTC year too. All in seconds: instants since the

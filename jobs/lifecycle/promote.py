@@ -18,7 +18,7 @@ from core.clock import database_now
 from jobs.lifecycle.create import build_run, schedule_of
 from jobs.lifecycle.rows import move_job, move_run, open_runs, record_event
 from jobs.models import Execution, Hold, Job
-from jobs.schedule import due_at, plan_promotion
+from jobs.schedule import Schedule, Span, due_at, plan_promotion
 from jobs.states import EventType, JobStatus, RunStatus, Trigger
 
 BATCH = 200  # jobs in one transaction: short enough that nobody waits for it
@@ -101,35 +101,51 @@ def _open_runs_of(job: Job, open_now: list[Execution], holds: Sequence[Hold], no
     """
     assert job.next_run_at is not None  # next_due_at is only set together with it
     schedule = schedule_of(job)
-    plan = plan_promotion(schedule, next_run_at=job.next_run_at, now=now, room=None)
-    grace = timedelta(milliseconds=job.misfire_grace)
+    plan = plan_promotion(schedule, next_run_at=job.next_run_at, now=now, job_id=job.pk)
     rows: list[Execution] = []
-    for occurrence in plan.run:
+    if plan.missed is not None:
+        rows += _never_ran(job, RunStatus.MISSED, MISSED, plan.missed, now)
+    upcoming, look_at, crowded = plan.next_run_at, None, plan.rest
+    for index, occurrence in enumerate(plan.run):
         if not _room(job):
             break
         if not open_now or (job.overlap == "queue" and len(open_now) == 1 and not _covered(job, holds)):
-            due = due_at(schedule, job.pk, occurrence)
-            run = build_run(job, scheduled_at=occurrence, due=due, trigger=Trigger.SCHEDULE, now=now)
-            rows.append(run)
-            open_now.append(run)
-            job.occurrences_opened += int(job.recurring)
-            if len(open_now) == 1:
-                job.status, job.scheduled_at, job.retry_count = JobStatus.QUEUED, occurrence, 0
-            else:
-                job.behind = RunStatus.QUEUED
-        elif job.misfire == "all" and now - occurrence >= grace:
-            job.next_run_at, job.next_due_at = occurrence, now + SEQUENCE_LOOK
-            return rows
+            rows.append(_open_run(job, schedule, occurrence, open_now, now))
+        elif index < plan.late and job.misfire == "all" and not _covered(job, holds):
+            upcoming, look_at, crowded = occurrence, now + SEQUENCE_LOOK, None
+            break
         else:
-            rows += _never_ran(job, RunStatus.SKIPPED, _why(job, open_now, holds), occurrence, occurrence, 1, now)
-    if plan.missed is not None:
-        first, last, count = plan.missed
-        rows += _never_ran(job, RunStatus.MISSED, MISSED, first, last, count, now)
-    job.next_run_at = plan.next_run_at if job.recurring and _room(job) else None
-    job.next_due_at = due_at(schedule, job.pk, job.next_run_at) if job.next_run_at else None
+            crowded = _joined(plan.run[index:], plan.rest)
+            break
+    if crowded is not None and _room(job):
+        rows += _never_ran(job, RunStatus.SKIPPED, _why(job, open_now, holds), crowded, now)
+    job.next_run_at = upcoming if job.recurring and _room(job) else None
+    job.next_due_at = None
+    if job.next_run_at is not None:
+        job.next_due_at = look_at or due_at(schedule, job.pk, job.next_run_at)
     if not open_now and job.next_run_at is None:
         _end(job, now)
     return rows
+
+
+def _open_run(
+    job: Job, schedule: Schedule, occurrence: datetime, open_now: list[Execution], now: datetime
+) -> Execution:
+    """A run for the occurrence: the job's turn, or behind the run that is open."""
+    due = due_at(schedule, job.pk, occurrence)
+    run = build_run(job, scheduled_at=occurrence, due=due, trigger=Trigger.SCHEDULE, now=now)
+    open_now.append(run)
+    job.occurrences_opened += int(job.recurring)
+    if len(open_now) == 1:
+        job.status, job.scheduled_at, job.retry_count = JobStatus.QUEUED, occurrence, 0
+    else:
+        job.behind = RunStatus.QUEUED
+    return run
+
+
+def _joined(occurrences: Sequence[datetime], rest: Span | None) -> Span:
+    last, more = (rest.last, rest.count) if rest is not None else (occurrences[-1], 0)
+    return Span(occurrences[0], last, len(occurrences) + more)
 
 
 def _room(job: Job) -> bool:
@@ -163,19 +179,17 @@ def _why(job: Job, open_now: Sequence[Execution], holds: Sequence[Hold]) -> str:
     return STILL_RUNNING
 
 
-def _never_ran(
-    job: Job, status: RunStatus, reason: str, first: datetime, last: datetime, count: int, now: datetime
-) -> list[Execution]:
+def _never_ran(job: Job, status: RunStatus, reason: str, span: Span, now: datetime) -> list[Execution]:
     """The row for occurrences that do not run. Consecutive skips for one reason share one row."""
     if status is RunStatus.SKIPPED:
         latest = Execution.objects.filter(job=job).order_by("-id").first()
         if latest is not None and latest.status == status and latest.skip_reason == reason:
             Execution.objects.filter(pk=latest.pk).update(
-                count=F("count") + count, last_scheduled_at=last, finished_at=now
+                count=F("count") + span.count, last_scheduled_at=span.last, finished_at=now
             )
             return []
-    row = build_run(job, scheduled_at=first, due=first, trigger=Trigger.SCHEDULE, now=now, status=status)
-    row.skip_reason, row.count, row.last_scheduled_at, row.finished_at = reason, count, last, now
+    row = build_run(job, scheduled_at=span.first, due=span.first, trigger=Trigger.SCHEDULE, now=now, status=status)
+    row.skip_reason, row.count, row.last_scheduled_at, row.finished_at = reason, span.count, span.last, now
     return [row]
 
 

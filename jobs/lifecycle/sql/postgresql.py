@@ -12,6 +12,9 @@ Hazards that shaped them:
 * The snapshot of a statement is taken before its locks. What is read of a job after locking
   it is fresh (the row is read again); what is read of other rows is not. Concurrency keys are
   therefore locked in a statement of their own, and counted in the next.
+* A choice that is made before its rows are locked is made alike by everybody: of twenty workers
+  one gets the rows and nineteen nothing. Runs without a key are therefore locked as they are
+  chosen; runs with one are safe behind the lock on their key.
 """
 
 from __future__ import annotations
@@ -69,14 +72,18 @@ c AS MATERIALIZED (
 
 _CANDIDATES_WITH_KEYS = f"""
 keyed AS MATERIALIZED (SELECT true AS waiting),
+unkeyed AS MATERIALIZED (
+  SELECT e.id, e.priority, e.due_at
+  FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
+  WHERE e.queue = %(queue)s AND e.status = 'queued' AND e.concurrency_key IS NULL
+    AND {_MAY_RUN}
+  ORDER BY e.priority DESC, e.due_at, e.id
+  LIMIT %(room)s
+  FOR NO KEY UPDATE OF j SKIP LOCKED
+),
 best AS MATERIALIZED (
   SELECT id FROM (
-    (SELECT e.id, e.priority, e.due_at
-     FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
-     WHERE e.queue = %(queue)s AND e.status = 'queued' AND e.concurrency_key IS NULL
-       AND {_MAY_RUN}
-     ORDER BY e.priority DESC, e.due_at, e.id
-     LIMIT %(room)s)
+    SELECT id, priority, due_at FROM unkeyed
     UNION ALL
     SELECT p.id, p.priority, p.due_at
     FROM unnest(%(keys)s::text[]) AS k(name)

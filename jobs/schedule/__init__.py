@@ -1,0 +1,20 @@
+"""WHEN: a schedule, its occurrences, and what a scheduler that looks at them does. Pure: no database, no clock.
+
+Decisions in the table of `docs/time.md`. `now` is always an argument.
+"""
+
+from jobs.schedule.model import Schedule
+from jobs.schedule.occurrences import due_at, first_occurrence, next_occurrence
+from jobs.schedule.parsing import parse_schedule
+from jobs.schedule.promotion import Plan, Span, plan_promotion
+
+__all__ = [
+    "Plan",
+    "Schedule",
+    "Span",
+    "due_at",
+    "first_occurrence",
+    "next_occurrence",
+    "parse_schedule",
+    "plan_promotion",
+]
