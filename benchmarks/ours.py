@@ -94,8 +94,8 @@ class Postgres:
         self._sql.execute("SELECT pg_stat_statements_reset()")
         self._sql.execute("SELECT pg_stat_reset()")
 
-    def counted(self) -> tuple[int, int]:
-        """(statements of the application, commits of the application) since `start_counting`.
+    def counted(self) -> tuple[int, int, int]:
+        """(statements of the application, its commits, foreign keys checked at commit) since `start_counting`.
 
         What the measuring session did itself is taken off; beats and the scheduler are in it.
         """
@@ -109,7 +109,8 @@ class Postgres:
             "JOIN pg_database d ON d.oid = s.dbid WHERE r.rolname <> 'ductape' AND d.datname = current_database()"
         )[0][0]
         commits = self._all("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")[0][0]
-        return sum(calls for _, calls in rows), max(0, commits - own)
+        checks = sum(calls for query, calls in rows if " FROM ONLY " in query)  # how PostgreSQL words them
+        return sum(calls for _, calls in rows) - checks, max(0, commits - own), checks
 
     def _all(self, query: str) -> list[tuple[Any, ...]]:
         return self._sql.execute(query).fetchall()

@@ -5,6 +5,7 @@ The table of variables is in the README; `ductape_jobs.checks` holds the refusal
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import environ
 
 from ductape_jobs.keys import keep_key
+from ductape_jobs.look import UNFOLD as UNFOLD
 
 env = environ.Env()
 
@@ -21,18 +23,26 @@ if ENVIRONMENT not in {"local", "production"}:
     raise environ.ImproperlyConfigured(f"ENVIRONMENT is {ENVIRONMENT!r}: it must be 'local' or 'production'")
 LOCAL = ENVIRONMENT == "local"
 
-DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data")))
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).absolute()
 PORT: int = env.int("PORT", default=8000)
+HOST: str = env.str("HOST", default="127.0.0.1" if LOCAL else "0.0.0.0")  # noqa: S104 - production is reached from outside
+API_PROCESSES: int = env.int("API_PROCESSES", default=2)
+API_THREADS: int = env.int("API_THREADS", default=16)
+API_DRAIN_SECONDS: int = env.int("API_DRAIN_SECONDS", default=5 if LOCAL else 25)  # for requests open at the end
 
 # In production both must be given; `keep_key` then refuses instead of making one.
 SECRET_KEY: str = env.str("SECRET_KEY", default="") or keep_key(DATA_DIR, "secret_key", ENVIRONMENT, "SECRET_KEY")
 FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or [
     keep_key(DATA_DIR, "field_encryption_key", ENVIRONMENT, "FIELD_ENCRYPTION_KEYS")
 ]
-OPERATOR_API_KEY: str = env.str("OPERATOR_API_KEY", default="")
+OPERATOR_API_KEY: str = env.str("OPERATOR_API_KEY", default="") or (
+    keep_key(DATA_DIR, "operator_api_key", ENVIRONMENT, "OPERATOR_API_KEY") if LOCAL else ""
+)
 
 DEBUG = False
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"] if LOCAL else [])
+if ALLOWED_HOSTS:
+    ALLOWED_HOSTS += ["localhost", "127.0.0.1"]  # health checks come from the machine itself
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
@@ -47,10 +57,12 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
+    "core.backoffice",
     "core.tenancy",
     "executors.catalog",
     "jobs",
     "webhooks",
+    "ductape_jobs",
 ]
 
 MIDDLEWARE = [
@@ -118,6 +130,7 @@ DATABASES = {"default": database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REDIS_GIVEN = bool(env.str("REDIS_URL", default=""))
 QUEUES: list[str] = env.list("QUEUES", default=["default", "webhooks"])
 CONCURRENCY: int = env.int("CONCURRENCY", default=500)
 # Queues whose runs each get a process of their own: for what may crash or burn CPU.
@@ -129,15 +142,22 @@ EGRESS_ALLOW_CIDRS: list[str] = env.list(
     "EGRESS_ALLOW_CIDRS", default=[cidr for cidr in _private_if_local.split(",") if cidr]
 )
 
+# Requests of one API process that may wait for a job to end at the same time; each holds a thread.
+MOST_WAITING: int = env.int("MOST_WAITING", default=8)
+
+RETENTION_DAYS: int = env.int("RETENTION_DAYS", default=90)  # finished jobs and old runs are kept so long; 0: for ever
+
 # Namespaces beside the product's own (`executors.registry`): {"namespace": "dotted.path.Class"}.
 EXTRA_EXECUTORS: dict[str, str] = env.dict("EXTRA_EXECUTORS", default={})
+
+LOGIN_REDIRECT_URL = "admin:index"  # who logs in without having been sent there
 
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
-WHITENOISE_USE_FINDERS = True
+WHITENOISE_USE_FINDERS = True  # files are served from where the packages have them: nothing to collect
+WHITENOISE_MAX_AGE = 3600
 
 BODY_LIMIT_BYTES = 10 * 1024 * 1024
 BULK_BODY_LIMIT_BYTES = 32 * 1024 * 1024
@@ -184,7 +204,12 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+CELERY_RESULT_EXPIRES = None  # no results are kept: beat need not clean them up
 CELERY_BEAT_SCHEDULER = "jobs.beat.JobScheduler"
+# Beat makes these rows of django-celery-beat's when it starts. Each scheduler sends them, the first to come is done.
+CELERY_BEAT_SCHEDULE = {
+    "prune": {"task": "jobs.prune", "schedule": timedelta(hours=1), "options": {"expires": 1800, "queue": QUEUES[0]}},
+}
 
 LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if LOCAL else "json")
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
@@ -205,5 +230,11 @@ if not LOCAL:
     CSRF_COOKIE_SECURE = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=3600)
+# What `check --deploy` asks for besides, and why not:
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # the other hosts of this domain are not ours to speak for
+    "security.W008",  # TLS ends at the proxy; behind it, health checks and services call by plain HTTP
+    "security.W021",  # nor is a browser's preload list
+]
 
 BROKER_HOST = urlsplit(REDIS_URL).hostname or "127.0.0.1"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from jobs.api.urls import service_patterns
+
 admin.autodiscover()  # here, so that only processes that serve the admin load it
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("v1/", include("executors.catalog.api.urls")),
+    path("v1/", include("jobs.api.urls")),
+    *service_patterns,
 ]
 
 handler400 = "core.tenancy.problems.bad_request"

@@ -24,6 +24,7 @@ FORBIDDEN = "FORBIDDEN"
 LOST = "LOST"  # the worker died and `on_lost` is "fail"
 POISON = "POISON"  # the run lost its worker three times
 CANCELLED = "CANCELLED"
+RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"  # the answer, unpacked, is longer than its action allows
 INTERNAL_ERROR = "INTERNAL_ERROR"  # an executor raised what it should not have
 
 

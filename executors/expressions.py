@@ -1,75 +1,363 @@
 """References and functions in values: which are understood where, and what they stand for.
 
-Here: `$Secret{KEY}` in the values of the catalog. Everything else that begins like an
-expression (`$Now()`, `$Session{…}`) is told apart from plain text, so that it can be refused
-instead of being sent as it was written. Pure: never queries, never evaluates code.
+Understood in an input: `$Now()`, `$DateAdd(time, amount, "unit")`, `$Secret{KEY}`,
+`$Variable{app}{key}`, `$Constant{app}{key}`; in the values of the catalog the last three. Anything
+else that begins like an expression (`$Session{…}`) is told apart from plain text, so that it is
+refused instead of being sent as it was written. One bounded evaluator: no eval, no recursion into
+what a reference stands for, no queries.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Protocol
 
 from core.errors import FieldError, Invalid
-from core.fields import dotted
+from core.fields import dotted, nearest
+from core.times import from_ms, parse_time, to_ms
 
 SECRET_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,119}")
-
-_ANY = re.compile(r"\$[A-Z][A-Za-z0-9]*[({]")
-_SECRET = re.compile(r"\$Secret\{([^{}]*)\}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,119}")
+MAX_RESOLVED_CHARACTERS = 4 * 1024 * 1024  # of all texts that references stand for in one input
+_LONGEST = 1000  # characters of one expression
+_DEEPEST = 10  # functions within functions
 _MOST_TOLD = 20
 
+_ANY = re.compile(r"\$[A-Z][A-Za-z0-9]*[({]")
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<call>\$[A-Z][A-Za-z0-9]*)\s*\( |
+        (?P<reference>\$[A-Z][A-Za-z0-9]*)(?P<names>(?:\{[^{}]*\})+) |
+        (?P<number>-?[0-9]{1,18}(?:\.[0-9]{1,9})?) |
+        "(?P<double>[^"]*)" | '(?P<single>[^']*)' |
+        (?P<sign>[,)])
+    )""",
+    re.VERBOSE,
+)
+_REFERENCES = {"Secret": 1, "Variable": 2, "Constant": 2}  # → how many names in braces
+_FUNCTIONS = {"Now": 0, "DateAdd": 3}  # → how many arguments
+_UNITS = {
+    "millisecond": timedelta(milliseconds=1), "ms": timedelta(milliseconds=1), "second": timedelta(seconds=1),
+    "sec": timedelta(seconds=1), "minute": timedelta(minutes=1), "min": timedelta(minutes=1), "hour": timedelta(hours=1),
+    "day": timedelta(days=1), "week": timedelta(weeks=1),
+}  # fmt: skip
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
-def find_expressions(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Where (dotted path) and how (`$Now(`) expressions begin in a JSON value, keys included."""
-    pending = [(path, value)]
-    while pending:
-        at, node = pending.pop()
-        if isinstance(node, str):
-            if "$" in node and (match := _ANY.search(node)):
-                yield at, match.group()
-        elif isinstance(node, dict):
-            for name, child in node.items():
-                if "$" in name and (match := _ANY.search(name)):
-                    yield dotted(at, name), match.group()
-                if child.__class__ is not int:
-                    pending.append((dotted(at, name), child))
-        elif isinstance(node, list):
-            pending.extend((dotted(at, position), child) for position, child in enumerate(node))
+
+class ExpressionError(ValueError):
+    """An expression is not understood, or what it says cannot be computed. The text is for the caller."""
+
+    def __init__(self, detail: str, code: str = "expression_invalid") -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Moment(int):
+    """A time in ms since the epoch: what `$Now` and `$DateAdd` stand for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`$Secret{KEY}`, `$Variable{app}{key}`, `$Constant{app}{key}`."""
+
+    kind: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"${self.kind}" + "".join(f"{{{name}}}" for name in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    arguments: tuple[Term, ...]
+
+
+Scalar = str | int | float | bool
+Term = Reference | Function | str | int | float
+Part = Reference | Function | str
+
+
+class Scope(Protocol):
+    """What references stand for where an input is resolved."""
+
+    def value_of(self, reference: Reference) -> Scalar:
+        """Raises ExpressionError where there is none."""
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> tuple[Part, ...]:
+    """A text as plain pieces and expressions, in order. Raises ExpressionError."""
+    parts: list[Part] = []
+    at = 0
+    while match := _ANY.search(text, at):
+        if match.start() > at:
+            parts.append(text[at : match.start()])
+        expression, at = _term(text, match.start(), match.start() + _LONGEST, 0)
+        assert isinstance(expression, (Reference, Function))  # it began like one
+        parts.append(expression)
+    if at < len(text):
+        parts.append(text[at:])
+    return tuple(parts)
+
+
+def references_in(text: str) -> list[Reference]:
+    """The references in a text of the catalog, in order. Raises ExpressionError where it holds a function."""
+    if "$" not in text:
+        return []
+    parts = parse(text)
+    for part in parts:
+        if isinstance(part, Function):
+            raise ExpressionError(f"${part.name}(…) is understood in an input only", "expression_unsupported")
+    return [part for part in parts if isinstance(part, Reference)]
+
+
+def open_references(text: str, scope: Scope) -> str:
+    """A text of the catalog with each reference replaced, once: what it stands for is not looked into."""
+    if "$" not in text:
+        return text
+    return "".join(part if isinstance(part, str) else plain(scope.value_of(part)) for part in _only_references(text))
+
+
+def plain(value: Scalar) -> str:
+    """A JSON scalar as it is written in a text, a URL or a header."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def is_only_a_reference(text: str) -> bool:
+    """Whether a text is one reference and nothing else: then there is nothing to hide in it."""
+    return text.startswith("$") and len(found := parse(text)) == 1 and isinstance(found[0], Reference)
+
+
+def check_expressions(value: Any, path: str) -> tuple[list[FieldError], list[tuple[str, Reference]]]:
+    """What is wrong with the expressions in a JSON value (at most 20), and the references with their places."""
+    errors: list[FieldError] = []
+    references: list[tuple[str, Reference]] = []
+    for at, text, is_key in _texts_with_expressions(value, path):
+        if len(errors) == _MOST_TOLD:
+            break
+        if is_key:
+            errors.append(FieldError(at, "expression_unsupported", "an expression cannot stand in a field's name"))
+            continue
+        try:
+            references += [(at, reference) for part in parse(text) for reference in _references_of(part)]
+        except ExpressionError as error:
+            errors.append(FieldError(at, error.code, str(error)))
+    return errors, references
+
+
+def has_expressions(value: Any) -> bool:
+    """Whether there is anything to resolve in a JSON value."""
+    return next(_texts_with_expressions(value, ""), None) is not None
+
+
+def is_expression(value: Any) -> bool:
+    """Whether a value is a text that holds an expression: what it will be is not known before a run."""
+    return isinstance(value, str) and "$" in value and _ANY.search(value) is not None
+
+
+def resolve(value: Any, scope: Scope, *, now: datetime) -> Any:
+    """The JSON value with its expressions replaced. Raises ExpressionError, also past MAX_RESOLVED_CHARACTERS.
+
+    A text that is one expression becomes what that stands for, of whatever type; within a longer
+    text it becomes a text.
+    """
+    return _Resolving(scope, now).value(value)
 
 
 def refuse_expressions(value: Any, path: str) -> None:
-    """Raise Invalid (`expression_unsupported`) naming each expression: it must not be sent as plain text."""
-    errors = []
-    for at, begin in find_expressions(value, path):
-        close = "…)" if begin.endswith("(") else "…}"
-        errors.append(
-            FieldError(at, "expression_unsupported", f"{begin}{close} is not supported in an input yet: give the value")
-        )
-        if len(errors) == _MOST_TOLD:
-            break
+    """Raise Invalid naming each expression that is not understood: it must not be sent as plain text."""
+    errors, _ = check_expressions(value, path)
     if errors:
-        raise Invalid(f"{errors[0].field}: {errors[0].detail}", code="expression_unsupported", errors=errors)
+        raise Invalid(f"{errors[0].field}: {errors[0].detail}", code=errors[0].code, errors=errors)
 
 
-def secret_keys(text: str) -> list[str]:
-    """The keys that a text refers to, in order. Raises ValueError where the text holds another expression."""
-    rest = _SECRET.sub("", text)
-    if match := _ANY.search(rest):
-        raise ValueError(f"{match.group()}…: only $Secret{{KEY}} is understood here")
-    keys = _SECRET.findall(text)
-    for key in keys:
-        if not SECRET_KEY.fullmatch(key):
-            raise ValueError(f"{key[:60]!r} is not the key of a secret: letters, digits, _ . - and no digit first")
-    return keys
+class _Resolving:
+    def __init__(self, scope: Scope, now: datetime) -> None:
+        self._scope = scope
+        self._now = now
+        self._left = MAX_RESOLVED_CHARACTERS
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value) if is_expression(value) else value
+        if isinstance(value, dict):
+            return {name: self.value(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [self.value(member) for member in value]
+        return value
+
+    def _text(self, text: str) -> Any:
+        parts = parse(text)
+        if len(parts) == 1:
+            return self._term(parts[0])
+        return "".join(part if isinstance(part, str) else plain(self._term(part)) for part in parts)
+
+    def _term(self, term: Term) -> Any:
+        if isinstance(term, Reference):
+            found = self._scope.value_of(term)
+            self._left -= len(plain(found))
+            if self._left < 0:
+                raise ExpressionError(f"what the input refers to is longer than {MAX_RESOLVED_CHARACTERS} characters")
+            return found
+        if not isinstance(term, Function):
+            return term
+        if term.name == "Now":
+            return Moment(to_ms(self._now))
+        moment, amount, unit = (self._term(argument) for argument in term.arguments)
+        return _date_add(moment, amount, unit)
 
 
-def is_only_a_secret(text: str) -> bool:
-    """Whether a text is one reference and nothing else: then there is nothing to hide in it."""
-    return _SECRET.fullmatch(text) is not None
+def _date_add(moment: Any, amount: Any, unit: Any) -> Moment:
+    try:
+        begin = parse_time(float(moment) if isinstance(moment, str) and moment.isdecimal() else moment)
+        count = float(amount)
+        return Moment(to_ms(_moved(begin, count, _unit(unit))))
+    except ExpressionError:
+        raise
+    except (ValueError, OverflowError, TypeError) as error:
+        raise ExpressionError(f"$DateAdd({moment}, {amount}, {unit!r}) cannot be computed: {error}") from None
 
 
-def open_secrets(text: str, secret: Callable[[str], str]) -> str:
-    """The text with each `$Secret{KEY}` replaced by `secret(KEY)`, once: values are not looked into."""
-    return _SECRET.sub(lambda match: secret(match.group(1)), text) if "$Secret{" in text else text
+def _moved(begin: datetime, count: float, unit: str) -> datetime:
+    if unit in _UNITS:
+        moved = begin + _UNITS[unit] * count
+    else:
+        months = begin.year * 12 + begin.month - 1 + int(count * _MONTHS[unit])
+        year, month = divmod(months, 12)
+        moved = begin.replace(year=year, month=month + 1, day=min(begin.day, monthrange(year, month + 1)[1]))
+    return from_ms(to_ms(moved)).astimezone(UTC)
+
+
+def _unit(text: Any) -> str:
+    name = str(text).lower()
+    for spelling in (name, name.removesuffix("s")):
+        if spelling in _UNITS or spelling in _MONTHS:
+            return spelling
+    known = sorted([*_UNITS, *_MONTHS])
+    meant = nearest(name, known)
+    raise ExpressionError(
+        f"{str(text)[:40]!r} is no unit of time: " + (f"did you mean {meant!r}?" if meant else ", ".join(known))
+    )
+
+
+def _term(text: str, at: int, end: int, depth: int) -> tuple[Term, int]:
+    """The term that begins at `at`, and where it ends."""
+    match = _TOKEN.match(text, at)
+    if match is None or match["sign"] or match.end() > end or depth > _DEEPEST:
+        why = "is too long" if match is not None and match.end() > end else "is nested too deeply"
+        if depth <= _DEEPEST and (match is None or match["sign"]):
+            why = "is not an expression: a name, a number or a text in quotes is missing, or a brace or bracket"
+        raise ExpressionError(f"{text[max(0, at - 20) : at + 20]!r} {why}")
+    if match["number"] is not None:
+        number = match["number"]
+        return (float(number) if "." in number else int(number)), match.end()
+    if match["double"] is not None or match["single"] is not None:
+        return match["double"] if match["double"] is not None else match["single"], match.end()
+    if match["reference"] is not None:
+        return _reference(match["reference"][1:], match["names"]), match.end()
+    return _call(text, match["call"][1:], match.end(), end, depth)
+
+
+def _call(text: str, name: str, at: int, end: int, depth: int) -> tuple[Function, int]:
+    if name not in _FUNCTIONS:
+        raise ExpressionError(f"${name}(…) is not supported{_meant(name)}", "expression_unsupported")
+    arguments: list[Term] = []
+    while True:
+        match = _TOKEN.match(text, at)
+        if match is not None and match["sign"] == ")" and not arguments:
+            at = match.end()
+            break
+        argument, at = _term(text, at, end, depth + 1)
+        arguments.append(argument)
+        match = _TOKEN.match(text, at)
+        if match is None or match["sign"] is None or match.end() > end:
+            raise ExpressionError(f"after {text[max(0, at - 20) : at]!r} a comma or a bracket is missing")
+        at = match.end()
+        if match["sign"] == ")":
+            break
+    wanted = _FUNCTIONS[name]
+    if len(arguments) != wanted:
+        raise ExpressionError(f"${name} takes {wanted} arguments, {len(arguments)} are given")
+    if name == "DateAdd":
+        _check_date_add(arguments)
+    return Function(name, tuple(arguments)), at
+
+
+def _check_date_add(arguments: list[Term]) -> None:
+    """What can be told before a run: a wrong unit, an amount that is no number, a time that is none."""
+    moment, amount, unit = arguments
+    if isinstance(unit, (int, float)):
+        raise ExpressionError(f"the unit of $DateAdd must be a text in quotes, such as 'days', not {unit}")
+    if isinstance(unit, str):
+        _unit(unit)
+    if isinstance(amount, str):
+        raise ExpressionError(f"the amount of $DateAdd must be a number, not {amount[:40]!r}")
+    if isinstance(moment, (str, int, float)):
+        try:
+            parse_time(moment)
+        except ValueError as error:
+            raise ExpressionError(f"the time of $DateAdd: {error}") from None
+
+
+def _reference(kind: str, braces: str) -> Reference:
+    if kind not in _REFERENCES:
+        raise ExpressionError(f"${kind}{{…}} is not supported{_meant(kind)}", "expression_unsupported")
+    names = tuple(braces[1:-1].split("}{"))
+    if len(names) != _REFERENCES[kind]:
+        shape = "{KEY}" if kind == "Secret" else "{app}{key}"
+        raise ExpressionError(f"${kind}{braces[:60]} must be ${kind}{shape}")
+    for name in names:
+        if not (SECRET_KEY if kind == "Secret" else NAME).fullmatch(name):
+            what = "the key of a secret" if kind == "Secret" else "a tag or key"
+            raise ExpressionError(f"{name[:60]!r} is not {what}: letters, digits, _ . - and, of a key, no digit first")
+    return Reference(kind, names)
+
+
+def _meant(name: str) -> str:
+    meant = nearest(name, [*_REFERENCES, *_FUNCTIONS])
+    if meant is not None:
+        return f": did you mean ${meant}?"
+    return " in an input yet: give the value" if name[:1].isupper() else ""
+
+
+def _only_references(text: str) -> Iterator[Reference | str]:
+    for part in parse(text):
+        if isinstance(part, Function):
+            raise ExpressionError(f"${part.name}(…) is understood in an input only", "expression_unsupported")
+        yield part
+
+
+def _references_of(term: Term) -> Iterator[Reference]:
+    if isinstance(term, Reference):
+        yield term
+    elif isinstance(term, Function):
+        for argument in term.arguments:
+            yield from _references_of(argument)
+
+
+def _texts_with_expressions(value: Any, path: str) -> Iterator[tuple[str, str, bool]]:
+    """(dotted path, text, whether it is a key), wherever a JSON value holds what begins like an expression."""
+    pending: list[tuple[str, Any]] = [(path, value)]
+    while pending:
+        at, node = pending.pop()
+        kind = node.__class__
+        if kind is str:
+            if "$" in node and _ANY.search(node):
+                yield at, node, False
+        elif kind is dict or isinstance(node, Mapping):
+            for name, child in node.items():
+                inside = dotted(at, name)
+                if "$" in name and _ANY.search(name):
+                    yield inside, name, True
+                if child.__class__ is not int:
+                    pending.append((inside, child))
+        elif kind is list:
+            pending.extend((dotted(at, position), child) for position, child in enumerate(node))

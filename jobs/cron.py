@@ -342,17 +342,13 @@ def _item(known: _Field, text: str) -> set[int]:
     elif "-" in span:
         from_text, _, to_text = span.partition("-")
         first, last = known.number(from_text), known.number(to_text)
-        if known.name == "day-of-week" and last == 0 < first:
-            last = 7  # FRI-SUN
-        if first > last:
-            raise BadCron(
-                f"{span!r} in {known.name} runs backwards: write it as two ranges, {first}-{high},{known.low}-{last}"
-            )
+        if first > last:  # 22-2, FRI-MON: on, past the end of the field
+            last += high - known.low + 1
     else:
         first = known.number(span)
         last = max(high, first) if slash else first
     if not slash:
-        return set(range(first, last + 1))
+        return _around(range(first, last + 1), known.low, high)
     if not (step_text.isascii() and step_text.isdigit() and int(step_text[:6]) > 0):
         raise BadCron(f"the step of {text!r} in {known.name} must be a number from 1")
     step = int(step_text[:6])
@@ -361,4 +357,9 @@ def _item(known: _Field, text: str) -> set[int]:
             f"the step of {text!r} in {known.name} is longer than the field ({known.low}-{known.high}): "
             "use `every` for intervals that do not fit a clock"
         )
-    return set(range(first, last + 1, step))
+    return _around(range(first, last + 1, step), known.low, high)
+
+
+def _around(values: range, low: int, high: int) -> set[int]:
+    """The values, those past the end of the field counted on from its beginning."""
+    return {value if value <= high else value - (high - low + 1) for value in values}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
-from core.ids import new_uuid
+from core.ids import encode, new_uuid
 from core.tenancy.models import Environment, Product
 from jobs.states import FINAL, JobStatus, RunStatus, Trigger
 
@@ -102,10 +102,11 @@ class Job(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["product", "-id"], name="job_of_product"),
+            # By environment, which says the product too: a list of a product merges its environments.
+            models.Index(fields=["environment", "-id"], name="job_of_environment"),
             models.Index(fields=["next_due_at"], condition=Q(next_due_at__isnull=False), name="job_due"),
             models.Index(
-                fields=["product", "rare_status", "-id"],
+                fields=["environment", "rare_status", "-id"],
                 condition=Q(rare_status__isnull=False),
                 name="job_by_rare_status",
             ),
@@ -147,7 +148,7 @@ class Job(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.namespace} {self.id}"
+        return encode("job", self.id)
 
 
 class Execution(models.Model):
@@ -326,6 +327,41 @@ class Hold(models.Model):
         return f"hold on {self.product}"
 
 
+class RunTally(models.Model):
+    """Runs counted once, for counters that only grow (`jobs.metrics`): adding them up anew would cost the history.
+
+    No foreign key: what was counted stays when its product goes.
+    """
+
+    product_id = models.BigIntegerField()
+    namespace = models.CharField(max_length=30)
+    outcome = models.CharField(max_length=10)  # completed, failed
+    runs = models.BigIntegerField(default=0)
+    retries = models.BigIntegerField(default=0)
+    losses = models.BigIntegerField(default=0)  # attempts whose worker died
+    duration_ms = models.BigIntegerField(default=0)
+    lateness_ms = models.BigIntegerField(default=0)
+    duration_buckets = models.JSONField(default=list)  # runs in each bucket of the histogram, not cumulated
+    lateness_buckets = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["product_id", "namespace", "outcome"], name="tally_once_per_outcome"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.runs} runs {self.outcome}"
+
+
+class TallyPosition(models.Model):
+    """How far the outbox has been counted: one row; whoever counts holds its lock."""
+
+    event_id = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"counted up to event {self.event_id}"
+
+
 class JobEvent(models.Model):
     """The outbox and audit trail: written in the transaction of the transition it tells of.
 
@@ -347,3 +383,13 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} of {self.job_id}"
+
+
+class Chore(models.Model):
+    """Maintenance that one process does at a time: whoever sets `free_at` forward has taken it."""
+
+    name = models.CharField(max_length=60, primary_key=True)
+    free_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -13,13 +13,13 @@ import threading
 import time
 from datetime import timedelta
 
+from django.db import DataError, IntegrityError, ProgrammingError, close_old_connections, connection
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
 
 from core.clock import database_now
 from jobs import notices, wakeup
 from jobs.lifecycle.lease import LEASE_SECONDS
-from jobs.lifecycle.promote import next_due, promote_due
+from jobs.lifecycle.promote import Promoted, next_due, promote_due
 from jobs.lifecycle.reap import reap
 from jobs.models import Execution, Scheduler
 from jobs.states import RunStatus
@@ -31,6 +31,8 @@ BUSY_SECONDS = 0.2  # the longest sleep right after something was promoted
 REAP_SECONDS = 1.0
 WAKE_SECONDS = 1.0  # how often queues with unclaimed work are woken
 SEEN_SECONDS = 5.0  # how often the scheduler shows that it is there
+GAP_SECONDS = 5.0  # without an answer from the database for so long: it was away, or we were
+REFUSALS = (DataError, IntegrityError, ProgrammingError)  # the database is there and says no
 BREATH_SECONDS = 0.005  # between two full batches, so that other writers get their turn
 
 
@@ -43,6 +45,7 @@ class SchedulerThread(threading.Thread):
         self._look = threading.Event()
         self._ear = notices.Ear(notices.DUE, lambda _: self._look.set())
         self._reap_from = time.monotonic() + LEASE_SECONDS
+        self._answered = time.monotonic()  # when the database last answered
         self._next_reap = self._next_wake = self._next_seen = 0.0
 
     def run(self) -> None:
@@ -52,10 +55,13 @@ class SchedulerThread(threading.Thread):
             try:
                 pause = self.step()
             except DatabaseError as error:
-                # Who was without the database cannot tell a dead worker from one that was
-                # without it too: let a whole lease pass before taking anything back.
-                self._reap_from = time.monotonic() + LEASE_SECONDS
+                self._wait_a_lease()
                 logger.warning("the database does not answer, trying again: %s", str(error).strip())
+                connection.close()
+                pause = IDLE_SECONDS
+            except Exception:
+                # A scheduler that dies quietly is worse than one that tries the same again.
+                logger.exception("a round has failed, trying again")
                 connection.close()
                 pause = IDLE_SECONDS
             if pause > 0 and self._look.wait(pause):
@@ -73,7 +79,8 @@ class SchedulerThread(threading.Thread):
     def step(self) -> float:
         """One round of everything; seconds to sleep until the next."""
         close_old_connections()
-        promoted = promote_due()
+        promoted = self._promote()
+        self._database_answered()
         if promoted.queues:
             wakeup.wake(sorted(promoted.queues))
         at = time.monotonic()
@@ -89,6 +96,31 @@ class SchedulerThread(threading.Thread):
         if promoted.full:
             return BREATH_SECONDS
         return self._sleep_seconds(busy=promoted.runs > 0)
+
+    def _promote(self) -> Promoted:
+        """A batch; where the database refuses it, nothing, and the rest of the round goes on."""
+        try:
+            return promote_due()
+        except DatabaseError as error:
+            if not isinstance(error, REFUSALS):
+                raise
+            logger.exception("due jobs cannot be promoted")
+        except Exception:
+            logger.exception("due jobs cannot be promoted")
+        return Promoted()
+
+    def _database_answered(self) -> None:
+        """Note it. After a gap (it hung, or this process was stopped) workers may have been without it
+        too, and what they sent before is only now being done."""
+        at = time.monotonic()
+        if at - self._answered > GAP_SECONDS:
+            self._wait_a_lease()
+        self._answered = at
+
+    def _wait_a_lease(self) -> None:
+        """Who was without the database cannot tell a dead worker from one that was without it too:
+        a whole lease passes before anything is taken back."""
+        self._reap_from = time.monotonic() + LEASE_SECONDS
 
     def _take_back(self) -> None:
         reaped = reap()

@@ -16,8 +16,8 @@ from functools import cache
 import redis
 from celery import current_app
 from django.conf import settings
-from kombu.connection import Connection
 from kombu import exceptions as kombu_errors
+from kombu.connection import Connection
 from kombu.pools import producers
 from redis.backoff import NoBackoff
 from redis.retry import Retry

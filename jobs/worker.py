@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
+import time
 from typing import Any
 
 from celery import bootsteps
@@ -22,6 +24,7 @@ from jobs.runner import Runner
 logger = logging.getLogger(__name__)
 
 EXIT_SECONDS = 29.0  # a drain takes up to 25 s, recording what is left a moment more
+EXIT_FAILED = 70  # EX_SOFTWARE
 
 _runner: Runner | None = None
 
@@ -45,7 +48,8 @@ class RunLoop(bootsteps.StartStopStep):
             for queue in settings.QUEUES
         }
         self._runner = Runner(room, isolated=isolated)
-        self._thread = threading.Thread(target=self._runner.serve, name="run-loop", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="run-loop", daemon=True)
+        self._ending = False
         self._ear = notices.Ear(notices.STOPPED, lambda text: self._runner.stop_runs(set(json.loads(text))))
 
     def start(self, worker: Any) -> None:
@@ -55,15 +59,36 @@ class RunLoop(bootsteps.StartStopStep):
         self._thread.start()
         self._ear.start()
 
+    def _serve(self) -> None:
+        """The run loop. A worker without one would look alive and do nothing: then the process ends."""
+        try:
+            self._runner.serve()
+        except BaseException:
+            logger.critical("the run loop has failed: exiting, its runs will be taken back", exc_info=True)
+            _exit()
+
     def _drain(self, **_: Any) -> None:
         """On SIGTERM, at once: Celery itself gets to `stop` only after its own business."""
+        if not self._ending:
+            self._ending = True
+            threading.Thread(target=_end_in_time, name="last-resort", daemon=True).start()
         self._runner.drain()
 
     def stop(self, worker: Any) -> None:
-        self._runner.drain()
-        self._thread.join(EXIT_SECONDS)
-        if self._thread.is_alive():
-            logger.error("the run loop did not end in %d s: its runs will be taken back", EXIT_SECONDS)
+        self._drain()
+        self._thread.join()
         self._ear.close()
 
     terminate = stop
+
+
+def _end_in_time() -> None:
+    """End the process whatever hangs: a database that does not answer holds the threads that ask it."""
+    time.sleep(EXIT_SECONDS)
+    logger.error("the worker did not end in %d s: exiting, its runs will be taken back", EXIT_SECONDS)
+    _exit()
+
+
+def _exit() -> None:
+    logging.shutdown()
+    os._exit(EXIT_FAILED)

@@ -45,6 +45,9 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        verbose_name = "API key"
+
     def __str__(self) -> str:
         return self.name
 
@@ -52,3 +55,22 @@ class ApiKey(models.Model):
     def is_operator(self) -> bool:
         """A key of no product sees all of them."""
         return self.product_id is None
+
+
+class AuditEntry(models.Model):
+    """Who changed what that is not a job (those have their own events). Rows are added, never changed.
+
+    Plain texts and no foreign keys: it outlives what it tells of, and says what it was called then.
+    """
+
+    actor = models.CharField(max_length=200)  # a user's or a key's name
+    action = models.CharField(max_length=60)  # `key.created`, `catalog.stored`, `hold.released` …
+    object = models.CharField(max_length=300)  # what it was done to, as people name it
+    detail = models.JSONField(default=dict)  # never a secret
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.object}"

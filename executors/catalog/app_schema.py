@@ -8,51 +8,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from core.http import InvalidRequest, check_headers, check_url
-from executors.catalog.reading import SLUG, Problems, Reader, is_set_marker
-from executors.expressions import is_only_a_secret, secret_keys
+from executors.catalog.auth_schema import Secrets, read_auth
+from executors.catalog.reading import SLUG, Problems, Reader
+from executors.catalog.variable_schema import check_values, read_constants, read_declarations, read_values
+from executors.expressions import ExpressionError, plain, references_in
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-REQUEST_TYPES: Final = frozenset({"json", "urlencoded", "xml", "html", "text"})
+REQUEST_TYPES: Final = frozenset({"json", "urlencoded", "formdata", "xml", "soap", "html", "text"})
 MAX_TIMEOUT_MS: Final = 86_400_000
+MAX_RESPONSE_BYTES: Final = 10 * 1024 * 1024
 
-# type → (fields that are shown, fields that are secret)
-AUTH_FIELDS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "bearer": ((), ("token",)),
-    "basic": (("username",), ("password",)),
-    "header": (("name",), ("value",)),
-    "query": (("name",), ("value",)),
-}
-_AUTH_ALIASES: Final = {"user": "username", "pass": "password"}
-_SHARED = {"headers", "query", "auth", "timeout", "request_type", "idempotency"}
-_APP = frozenset({"tag", "name", "app_name", "description", "envs", "events", "actions", *_SHARED})
-_ENV = frozenset({"base_url", *_SHARED})
-_EVENT = frozenset(
-    {"tag", "name", "description", "method", "resource", "request_type", "body", "headers", "query", "success",
-     "timeout", "idempotency"}
-)  # fmt: skip
+_CALL = {"headers", "query", "timeout", "request_type", "idempotency", "max_response_bytes", "large_response"}
+_APP = frozenset(
+    {"tag", "name", "app_name", "description", "envs", "events", "actions", "auth", "variables", "constants", *_CALL}
+)
+_ENV = frozenset({"base_url", "auth", "variables", *_CALL})
+_EVENT = frozenset({"tag", "name", "description", "method", "resource", "body", "success", *_CALL})
 _CREDENTIAL_HEADER = re.compile(
     r"authorization|proxy-authorization|cookie|(.*-)?(api-?key|token|secret|password)", re.IGNORECASE
 )
+_A_REFERENCE = re.compile(r"\$[A-Z][A-Za-z]*(?:\{[^}]*\})+")
+_REFERS_TO_SECRET = re.compile(r"\$(?:Secret|Variable|Constant)\{")
 # Keywords by which a schema could make its check run for ever, or fetch something.
 _REFUSED_KEYWORDS = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties"})
 _HOLD_SCHEMAS = frozenset({"properties", "dependentSchemas", "$defs", "definitions"})
 _HOLD_DATA = frozenset({"enum", "const", "default", "example", "examples", "required", "dependentRequired"})
-
-
-class Keep(Enum):
-    """In place of a secret: leave the stored one as it is."""
-
-    KEEP = "keep"
-
-
-Secrets = Mapping[str, str | Keep]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +73,18 @@ def read_app(data: Any, path: str, problems: Problems) -> AppEntry | None:
     settings, secrets = _read_shared(reader)
     if (description := reader.text("description", limit=2000)) is not None:
         settings["description"] = description
+    if constants := read_constants(reader):
+        settings["constants"] = constants
+    declared = read_declarations(reader)
+    if declared:
+        settings["variables"] = declared
     connections = []
     for slug, at, entry in reader.by_slug("envs"):
         if not SLUG.fullmatch(slug):
             problems.add(at, f"{slug[:60]!r} is not the slug of an environment")
-        connections.append(_read_connection(slug, entry, at, problems))
-    events = [event for at, entry in reader.items("events", "actions") if (event := _read_event(entry, at, problems))]
+        connections.append(read_connection(slug, entry, at, problems))
+        check_values(declared, connections[-1].settings.get("variables", {}), at, problems)
+    events = [event for at, entry in reader.items("events", "actions") if (event := read_event(entry, at, problems))]
     seen: set[str] = set()
     for event in events:
         if event.tag in seen:
@@ -111,16 +103,19 @@ def read_app(data: Any, path: str, problems: Problems) -> AppEntry | None:
     )
 
 
-def _read_connection(slug: str, data: Any, path: str, problems: Problems) -> ConnectionEntry:
+def read_connection(slug: str, data: Any, path: str, problems: Problems) -> ConnectionEntry:
+    """How the app is reached in the environment `slug`."""
     reader = Reader(data, path, problems, _ENV)
     settings, secrets = _read_shared(reader)
+    if variables := read_values(reader):
+        settings["variables"] = variables
     base_url = reader.text("base_url", limit=2000)
     if base_url is None:
         if reader.data.get("base_url") is None:
             reader.problem("base_url", "is required", "required")
     elif _references(base_url, reader, "base_url"):
         try:
-            checked = check_url(re.sub(r"\$Secret\{[^}]*\}", "x", base_url))
+            checked = check_url(_A_REFERENCE.sub("x", base_url))
         except InvalidRequest as error:
             reader.problem("base_url", str(error))
         else:
@@ -130,7 +125,8 @@ def _read_connection(slug: str, data: Any, path: str, problems: Problems) -> Con
     return ConnectionEntry(env=slug, settings=settings, secrets=secrets, path=path)
 
 
-def _read_event(data: Any, path: str, problems: Problems) -> EventEntry | None:
+def read_event(data: Any, path: str, problems: Problems) -> EventEntry | None:
+    """An action of the app."""
     reader = Reader(data, path, problems, _EVENT)
     tag = reader.named("tag")
     settings: dict[str, Any] = {"method": reader.choice("method", METHODS, fold=str.upper) or "GET"}
@@ -157,13 +153,13 @@ def _read_event(data: Any, path: str, problems: Problems) -> EventEntry | None:
     return EventEntry(tag=tag, settings=settings) if tag is not None else None
 
 
-def _read_shared(reader: Reader) -> tuple[dict[str, Any], dict[str, str | Keep]]:
+def _read_shared(reader: Reader) -> tuple[dict[str, Any], Secrets]:
     """What an app and each of its environments may both say; the environment's word counts."""
     settings: dict[str, Any] = {}
     _read_call(reader, settings)
-    secrets: dict[str, str | Keep] = {}
+    secrets: Secrets = {}
     if reader.data.get("auth") is not None:
-        settings["auth"], secrets = _read_auth(reader.data["auth"], reader.at("auth"), reader.problems)
+        settings["auth"], secrets = read_auth(reader.data["auth"], reader.at("auth"), reader.problems)
     return settings, secrets
 
 
@@ -171,11 +167,12 @@ def _read_call(reader: Reader, settings: dict[str, Any]) -> None:
     """Headers, query, timeout, request type and idempotency, wherever they are given."""
     if (timeout := reader.number("timeout", low=1, high=MAX_TIMEOUT_MS)) is not None:
         settings["timeout"] = timeout
-    request_type = reader.data.get("request_type")
-    if isinstance(request_type, str) and request_type.lower() in ("formdata", "soap"):
-        reader.problem("request_type", f"{request_type} is not supported yet", "not_supported")
-    elif (known := reader.choice("request_type", REQUEST_TYPES, fold=str.lower)) is not None:
+    if (known := reader.choice("request_type", REQUEST_TYPES, fold=str.lower)) is not None:
         settings["request_type"] = known
+    if (limit := reader.number("max_response_bytes", low=1, high=MAX_RESPONSE_BYTES)) is not None:
+        settings["max_response_bytes"] = limit
+    if (large := reader.choice("large_response", ("fail", "truncate"))) is not None:
+        settings["large_response"] = large
     if (idempotency := reader.choice("idempotency", ("run", "attempt"))) is not None:
         settings["idempotency"] = idempotency
     for name in ("headers", "query"):
@@ -194,19 +191,12 @@ def _read_call(reader: Reader, settings: dict[str, Any]) -> None:
                 _check_header(key, texts[key], reader, at)
 
 
-def plain(value: str | float | bool) -> str:
-    """A JSON scalar as it is written in a URL or a header."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else str(value)
-
-
 def _check_header(name: str, value: str, reader: Reader, at: str) -> None:
     try:
         check_headers({name: value})
     except InvalidRequest as error:
         reader.problem(at, str(error))
-    if _CREDENTIAL_HEADER.fullmatch(name) and "$Secret{" not in value:
+    if _CREDENTIAL_HEADER.fullmatch(name) and not _REFERS_TO_SECRET.search(value):
         reader.problem(
             at,
             "looks like a credential, and headers are shown again: write $Secret{KEY}, or use auth",
@@ -214,49 +204,12 @@ def _check_header(name: str, value: str, reader: Reader, at: str) -> None:
         )
 
 
-def _read_auth(data: Any, path: str, problems: Problems) -> tuple[dict[str, Any], dict[str, str | Keep]]:
-    """What of it is shown and what is secret (`auth.<field>`); a bare `$Secret{KEY}` hides nothing, and is shown."""
-    every = {"type", *_AUTH_ALIASES, *(name for fields in AUTH_FIELDS.values() for name in (*fields[0], *fields[1]))}
-    reader = Reader(data, path, problems, every)
-    if reader.data.get("type") == "oauth2_client_credentials":
-        reader.problem("type", "oauth2_client_credentials is not supported yet", "not_supported")
-        return {}, {}
-    kind = reader.choice("type", AUTH_FIELDS)
-    if kind is None:
-        if reader.data and reader.data.get("type") is None:
-            reader.problem("type", f"is required: {', '.join(sorted(AUTH_FIELDS))}", "required")
-        return {}, {}
-    shown, secret = AUTH_FIELDS[kind]
-    settings: dict[str, Any] = {"type": kind}
-    secrets: dict[str, str | Keep] = {}
-    given = {_AUTH_ALIASES.get(name, name): value for name, value in reader.data.items()}
-    for name in given.keys() - {"type", *shown, *secret}:
-        reader.problem(name, f"does not belong to auth of type {kind}: that has {', '.join((*shown, *secret))}")
-    for name in (*shown, *secret):
-        value = given.get(name)
-        if name in secret and is_set_marker(value):
-            secrets[f"auth.{name}"] = Keep.KEEP
-        elif not isinstance(value, str) or (not value and name != "password"):
-            reader.problem(name, "is required, as text" if value is None else "must be text, not empty", "required")
-        elif _references(value, reader, name):
-            if name in secret and not is_only_a_secret(value):
-                secrets[f"auth.{name}"] = value
-            else:
-                settings[name] = value
-    if kind == "header" and isinstance(settings.get("name"), str):
-        try:
-            check_headers({settings["name"]: ""})
-        except InvalidRequest as error:
-            reader.problem("name", str(error))
-    return settings, secrets
-
-
 def _references(text: str, reader: Reader, name: str) -> bool:
     """Whether what the text refers to can be understood."""
     try:
-        secret_keys(text)
-    except ValueError as error:
-        reader.problem(name, str(error), "expression_unsupported")
+        references_in(text)
+    except ExpressionError as error:
+        reader.problem(name, str(error), error.code)
         return False
     return True
 

@@ -19,7 +19,8 @@ from core.errors import Conflict
 from core.tenancy.models import Environment, Product
 from core.tenancy.visibility import forget_places
 from executors.catalog import resolve
-from executors.catalog.app_schema import AppEntry, Keep, Secrets
+from executors.catalog.app_schema import AppEntry
+from executors.catalog.auth_schema import Keep, Secrets
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.reading import Problems
 from executors.catalog.schema import Document, SecretEntry

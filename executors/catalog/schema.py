@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from executors.catalog.app_schema import AppEntry, Keep, read_app
+from executors.catalog.app_schema import AppEntry, read_app
+from executors.catalog.auth_schema import Keep
 from executors.catalog.reading import SLUG, TAG, Problems, Reader, is_set_marker
 from executors.expressions import SECRET_KEY
 

@@ -1,14 +1,27 @@
-"""Create: a job, and its first run when that is due at once. (nothing) → scheduled | queued."""
+"""Create: a job, and its first run when that is due at once. (nothing) → scheduled | queued.
+
+Two steps, so that an answer can be known before it is stored: `draft` computes everything about
+a new job, `store` and `store_many` write it. Nothing in between reads the clock again.
+
+No row of the outbox is written here. `job.scheduled` is neither an intervention nor an end, so it
+is written only where an endpoint listens (as are `job.started` and the like), and the statement
+that inserts the job is where that will be decided.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
+from django.db import connection
+
+from core import strictjson
 from core.ids import new_uuid
 from core.zones import TZDATA_VERSION
+from jobs.lifecycle.sql.inserts import Values, insert_many, insert_one
 from jobs.models import Execution, Job
 from jobs.schedule import Schedule, due_at, first_occurrence, next_occurrence
 from jobs.states import JobStatus, RunStatus, Trigger
@@ -23,6 +36,7 @@ class NewJob:
     namespace: str
     target: Mapping[str, Any]
     input: Mapping[str, Any]
+    input_text: str = ""  # `input` as JSON, where the caller has it already
     schedule: Schedule
     schedule_as_given: Mapping[str, Any] = field(default_factory=dict)
     session: str = ""
@@ -39,24 +53,46 @@ class NewJob:
     unique_key: str | None = None
 
 
-def create_jobs(requests: Sequence[NewJob], *, now: datetime) -> list[Job]:
-    """Store jobs, and the runs of those that are due: one insert for the jobs, one for the runs.
+class Draft(NamedTuple):
+    """A new job as it will be, not stored yet."""
 
-    Inside the caller's transaction; the caller wakes the queues after its commit.
+    job_id: UUID
+    status: JobStatus
+    scheduled_at: datetime
+    recurring: bool
+    next_run_at: datetime | None  # on the grid; of a one-off its start, while that is to come
+    next_due_at: datetime | None  # when the scheduler has to look at it
+    queue: str
+    job: Values  # in the order of JOB_COLUMNS
+    run: Values | None  # in the order of RUN_COLUMNS
+
+
+def create_jobs(requests: Iterable[NewJob], *, now: datetime) -> list[Draft]:
+    """Store jobs and the runs of those that are due, inside the caller's transaction.
+
+    The caller wakes the queues after its commit. IntegrityError for a unique key that is taken.
     """
-    jobs, runs = [], []
-    for request in requests:
-        job, run = _build(request, now)
-        jobs.append(job)
-        if run is not None:
-            runs.append(run)
-    Job.objects.bulk_create(jobs)
-    if runs:
-        Execution.objects.bulk_create(runs)
-    return jobs
+    drafts = [draft(request, now=now) for request in requests]
+    store_many(drafts)
+    return drafts
 
 
-def _build(request: NewJob, now: datetime) -> tuple[Job, Execution | None]:
+def store(new: Draft) -> bool:
+    """Store one job, and its run when that is due. False, and nothing is stored, while another
+    job with its unique key has not ended.
+
+    Outside of a transaction this is one; on PostgreSQL it is one statement.
+    """
+    return insert_one(connection, new.job, new.run)
+
+
+def store_many(drafts: Sequence[Draft]) -> None:
+    """Store jobs and their runs inside the caller's transaction."""
+    insert_many(connection, [new.job for new in drafts], [new.run for new in drafts if new.run is not None])
+
+
+def draft(request: NewJob, *, now: datetime) -> Draft:
+    """The job that `request` makes at `now`, and its first run if it is due by then."""
     schedule = request.schedule
     first = first_occurrence(schedule, now=now) or now
     job_id = new_uuid()
@@ -66,37 +102,31 @@ def _build(request: NewJob, now: datetime) -> tuple[Job, Execution | None]:
     if queued:
         more = schedule.recurring and (schedule.limit is None or schedule.limit > 1)
         upcoming = next_occurrence(schedule, after=first) if more else None
-    job = Job(
-        id=job_id,
-        product_id=request.product_id,
-        environment_id=request.environment_id,
-        namespace=request.namespace,
-        target=dict(request.target),
-        input=dict(request.input),
-        session=request.session,
-        cache=request.cache,
-        labels=dict(request.labels),
-        status=JobStatus.QUEUED if queued else JobStatus.SCHEDULED,
-        scheduled_at=first,
-        schedule=dict(request.schedule_as_given),
-        **schedule_columns(schedule),
-        next_run_at=upcoming,
-        next_due_at=due_at(schedule, job_id, upcoming) if upcoming else None,
-        occurrences_opened=int(queued and schedule.recurring),
-        retries=request.retries,
-        retry_config=dict(request.retry_config),
-        on_lost=request.on_lost,
-        timeout=request.timeout,
-        priority=request.priority,
-        queue=request.queue,
-        concurrency_key=request.concurrency_key,
-        concurrency_limit=request.concurrency_limit,
-        unique_key=request.unique_key,
-        created_at=now,
-        updated_at=now,
-    )
-    run = build_run(job, scheduled_at=first, due=due, trigger=Trigger.SCHEDULE, now=now) if queued else None
-    return job, run
+    upcoming_due = due_at(schedule, job_id, upcoming) if upcoming else None
+    status = JobStatus.QUEUED if queued else JobStatus.SCHEDULED
+    job = (
+        job_id, request.product_id, request.environment_id, request.namespace, _json(request.target),
+        request.input_text or _json(request.input), request.session, request.cache, _json(request.labels), str(status),
+        first, schedule.recurring, _json(request.schedule_as_given), schedule.start_at, schedule.cron, schedule.every,
+        schedule.tz, schedule.anchor_at, schedule.limit, schedule.end_date, schedule.overlap, schedule.misfire,
+        schedule.misfire_grace, schedule.dst_gap, schedule.dst_overlap, schedule.jitter, upcoming, upcoming_due,
+        int(queued and schedule.recurring), TZDATA_VERSION if schedule.cron else "", request.retries,
+        _json(request.retry_config), request.on_lost, request.timeout, request.priority, request.queue,
+        request.concurrency_key, request.concurrency_limit, request.unique_key, now, now,
+    )  # fmt: skip
+    run: Values | None = None
+    if queued:
+        run = (
+            job_id, str(Trigger.SCHEDULE), str(RunStatus.QUEUED), first, due, request.product_id,
+            request.environment_id, request.namespace, request.queue, request.priority,
+            scoped_key(request.product_id, request.environment_id, request.concurrency_key),
+            request.concurrency_limit, now,
+        )  # fmt: skip
+    return Draft(job_id, status, first, schedule.recurring, upcoming, upcoming_due, request.queue, job, run)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return strictjson.dumps(value).decode() if value else "{}"
 
 
 def schedule_columns(schedule: Schedule) -> dict[str, Any]:

@@ -54,7 +54,4 @@ def beat(worker_id: int, *, running: int, draining: bool = False) -> Beat:
 
 def stop_worker(worker_id: int) -> None:
     """End a lease in order. What the worker still owns is taken back by the next reaper."""
-    owns = Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING).exists()
-    Worker.objects.filter(pk=worker_id, stopped_at__isnull=True).update(
-        stopped_at=database_now(), running=0, settled=not owns
-    )
+    Worker.objects.filter(pk=worker_id, stopped_at__isnull=True).update(stopped_at=database_now(), running=0)

@@ -5,12 +5,14 @@ Every run that is taken back has its fence raised, so that its late worker canno
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Exists, OuterRef
 
 from core.clock import database_now
 from core.times import to_ms
@@ -18,8 +20,11 @@ from jobs.lifecycle.rows import ended_attempt, move_job, move_run, open_runs, re
 from jobs.models import Execution, Job, Worker
 from jobs.states import EventType, RunStatus
 
+logger = logging.getLogger(__name__)
+
 BATCH = 200
 MAX_LOSSES = 3  # the third time a run loses its worker, it is taken to be the reason
+SETTLED_AFTER = timedelta(seconds=60)  # a claim that was on its way when its worker was stopped has come by then
 KEEP_WORKERS = timedelta(days=1)  # rows of stopped workers stay readable for so long
 
 GONE = "the worker that ran it is gone"
@@ -35,11 +40,16 @@ class Reaped:
     returned: int = 0
     ended: int = 0
 
+    def add(self, other: Reaped) -> None:
+        self.queues |= other.queues
+        self.returned += other.returned
+        self.ended += other.ended
+
 
 def reap() -> Reaped:
     """Take back the runs of workers whose lease ran out or who stopped, and overdue runs.
 
-    One bounded batch each. Call it only while the database was reachable for a whole lease:
+    In bounded batches. Call it only while the database was reachable for a whole lease:
     a worker that could not reach it either must get the chance to renew.
     """
     reaped = Reaped()
@@ -48,20 +58,62 @@ def reap() -> Reaped:
     for worker_id in expired.values_list("id", flat=True)[:BATCH]:
         # The guard is the lease itself: a beat that comes first keeps the worker alive.
         Worker.objects.filter(pk=worker_id, stopped_at__isnull=True, lease_until__lt=now).update(stopped_at=now)
-    for worker_id in Worker.objects.filter(settled=False, stopped_at__isnull=False).values_list("id", flat=True):
-        found = list(
-            Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING).values_list("id", "job_id")[:BATCH]
-        )
-        if found:
-            lose(found, error=GONE, counted=True, reaped=reaped, owner_id=worker_id)
-        else:
-            Worker.objects.filter(pk=worker_id).update(settled=True, running=0)
+    stopped = Worker.objects.filter(settled=False, stopped_at__isnull=False)
+    for worker_id in stopped.values_list("id", flat=True):
+        _take_back_all(worker_id, reaped)
+    owns = Execution.objects.filter(owner_id=OuterRef("pk"), status=RunStatus.RUNNING)
+    stopped.filter(~Exists(owns), stopped_at__lt=now - SETTLED_AFTER).update(settled=True, running=0)
     overdue = Execution.objects.filter(status=RunStatus.RUNNING, deadline_at__lt=now).values_list("id", "job_id")
     found = list(overdue[:BATCH])
     if found:
-        lose(found, error=OVERDUE, counted=True, reaped=reaped, overdue_at=now)
+        _lose_each(found, error=OVERDUE, reaped=reaped, overdue_at=now)
     Worker.objects.filter(settled=True, stopped_at__lt=now - KEEP_WORKERS).delete()
     return reaped
+
+
+def _take_back_all(worker_id: int, reaped: Reaped) -> None:
+    """Everything that a stopped worker still owns, batch after batch; what is locked by somebody
+    else at this moment, or cannot be taken back, is left for the next look."""
+    after = 0
+    while found := list(
+        Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING, id__gt=after)
+        .order_by("id")
+        .values_list("id", "job_id")[:BATCH]
+    ):
+        after = found[-1][0]
+        _lose_each(found, error=GONE, reaped=reaped, owner_id=worker_id)
+
+
+def _lose_each(
+    found: Sequence[tuple[int, UUID]],
+    *,
+    error: str,
+    reaped: Reaped,
+    owner_id: int | None = None,
+    overdue_at: datetime | None = None,
+) -> int:
+    """`lose` in one transaction; one by one where that fails, so that one bad row never stalls the rest."""
+
+    def take_back(some: Sequence[tuple[int, UUID]]) -> int:
+        return lose(
+            some, error=error, counted=True, reaped=reaped, owner_id=owner_id, overdue_at=overdue_at, skip_locked=True
+        )
+
+    try:
+        return take_back(found)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("a batch of %d lost runs could not be taken back: trying each", len(found))
+    lost = 0
+    for pair in found:
+        try:
+            lost += take_back([pair])
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("run %d cannot be taken back: it contradicts its job", pair[0])
+    return lost
 
 
 def hand_back(worker_id: int, runs: Sequence[tuple[int, UUID]]) -> Reaped:
@@ -80,14 +132,20 @@ def lose(
     counted: bool,
     reaped: Reaped,
     owner_id: int | None = None,
+    fence: int | None = None,
     overdue_at: datetime | None = None,
-) -> None:
+    skip_locked: bool = False,
+) -> int:
     """End the running attempts of those (run, job) pairs as `lost`, where they are still running
-    and (still that owner's | still overdue)."""
+    and (still that owner's | under that fence | still overdue); how many that were.
+
+    Waits for jobs that somebody else has locked, or passes them over with `skip_locked`.
+    """
     wanted = {run_id for run_id, _ in found}
+    taken = Reaped()
     with transaction.atomic():
         locked = (
-            Job.objects.select_for_update(no_key=True, skip_locked=True)
+            Job.objects.select_for_update(no_key=True, skip_locked=skip_locked)
             .filter(pk__in={job_id for _, job_id in found})
             .order_by("pk")
         )
@@ -99,9 +157,13 @@ def lose(
                     continue
                 if owner_id is not None and run.owner_id != owner_id:
                     continue
+                if fence is not None and run.fence != fence:
+                    continue
                 if overdue_at is not None and (run.deadline_at is None or run.deadline_at >= overdue_at):
                     continue
-                _lose_one(jobs[job_id], run, runs, now=now, error=error, counted=counted, reaped=reaped)
+                _lose_one(jobs[job_id], run, runs, now=now, error=error, counted=counted, reaped=taken)
+    reaped.add(taken)
+    return taken.returned + taken.ended
 
 
 def _lose_one(

@@ -48,7 +48,7 @@ class Isolation:
     async def execute(self, call: Call) -> Outcome | Died:
         """Run the attempt in a child. Cancelled: the child is killed."""
         loop = asyncio.get_running_loop()
-        child = self._idle.pop() if self._idle else await loop.run_in_executor(self._threads, self._start)
+        child = self._idle.pop() if self._idle else await self._new_child(loop)
         message = {name: getattr(call, name) for name in _CALL_FIELDS}
         try:
             answer = await loop.run_in_executor(self._threads, _ask, child, message)
@@ -60,6 +60,18 @@ class Isolation:
         else:
             self._idle.append(child)
         return answer
+
+    async def _new_child(self, loop: asyncio.AbstractEventLoop) -> _Child:
+        starting = loop.run_in_executor(self._threads, self._start)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # the run was taken away meanwhile: the child serves the next one
+            starting.add_done_callback(self._keep)
+            raise
+
+    def _keep(self, started: asyncio.Future[_Child]) -> None:
+        if not started.cancelled() and started.exception() is None:
+            self._idle.append(started.result())
 
     def _start(self) -> _Child:
         parent, pipe = _SPAWN.Pipe()

@@ -9,9 +9,7 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from uuid import UUID
+from collections.abc import Mapping, Sequence
 
 import uvloop
 from django.db import Error as DatabaseError
@@ -23,7 +21,9 @@ from executors.base import FORBIDDEN, INTERNAL_ERROR, NOT_FOUND, TIMEOUT, VALIDA
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
+from jobs.lifecycle.settle import Settlement
 from jobs.runner.database import DatabaseThread
+from jobs.runner.flights import Flights, Flying, Held
 from jobs.runner.isolation import Died, Isolation
 from jobs.runner.keeper import Keeper
 from jobs.runner.outcome import decide
@@ -43,32 +43,15 @@ RETRY_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
 
 
-@dataclass(slots=True, eq=False)
-class Flying:
-    """A run in flight."""
-
-    claim: Claim
-    queue: str
-    deadline: float  # monotonic
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    timer: asyncio.TimerHandle | None = None
-    expired: bool = False  # its time is up
-    dropped: bool = False  # its outcome is no longer wanted
-
-
 class Runner:
     """One worker process's run loop. `serve` runs it; `ring`, `drain` may be called from any thread."""
 
     def __init__(self, room: Mapping[str, int], *, isolated: frozenset[str] = frozenset()) -> None:
         self._room = dict(room)
         self._isolated = isolated
-        self._flying: dict[int, Flying] = {}
-        self._used = dict.fromkeys(room, 0)
-        self._settling: dict[int, UUID] = {}
         self._called: dict[str, float] = {}  # queue → when other workers were last called to it
-        self._claims = 0
-        self._claiming = 0
+        self._claims = 0  # begun so far
+        self._unanswered: set[int] = set()  # claims, by their number
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain_wanted = False
 
@@ -88,7 +71,7 @@ class Runner:
 
     def stop_runs(self, run_ids: set[int]) -> None:
         """These runs were taken away: stop them now, the next beat would anyway."""
-        self._from_outside(self.stop, run_ids, "cancelled")
+        self._from_outside(self.stop, dict.fromkeys(run_ids), "cancelled")
 
     def drain(self) -> None:
         """Stop claiming; `serve` returns when the runs in flight are done or handed back."""
@@ -105,42 +88,27 @@ class Runner:
 
     # --- the keeper's view ------------------------------------------------------------------
 
-    def known(self) -> dict[int, UUID]:
-        runs = {run_id: flying.claim.job_id for run_id, flying in self._flying.items()}
-        runs.update(self._settling)
-        return runs
+    def known(self) -> Mapping[int, Held]:
+        return self._flights.known()
 
-    def generation(self) -> tuple[int, bool]:
-        return self._claims, self._claiming > 0
+    def claims_begun(self) -> int:
+        return self._claims
 
-    def stop(self, run_ids: set[int], why: str) -> None:
-        for run_id in run_ids:
-            flying = self._flying.get(run_id)
-            if flying is not None:
-                logger.info("run %d of %s is stopped: %s", run_id, encode("job", flying.claim.job_id), why)
-                self._drop(flying)
+    def claims_ended(self, until: int) -> bool:
+        return not any(claim <= until for claim in self._unanswered)
 
-    def abort(self, why: str) -> list[tuple[int, UUID]]:
-        stopped = list(self._flying.values())
-        if stopped:
-            logger.error("stopping %d runs: %s", len(stopped), why)
-        for flying in stopped:
-            self._drop(flying)
-        return [(flying.claim.run_id, flying.claim.job_id) for flying in stopped]
+    def stop(self, runs: Mapping[int, int | None], why: str) -> None:
+        self._flights.stop(runs, why)
 
-    def _drop(self, flying: Flying) -> None:
-        flying.dropped = True
-        flying.cancelled.set()
-        self._land(flying)
-        if flying.task is not None:
-            flying.task.cancel()
+    def abort(self, why: str) -> list[Held]:
+        return self._flights.abort(why)
 
     # --- inside the loop --------------------------------------------------------------------
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._draining = asyncio.Event()
-        self._landed = asyncio.Event()
+        self._flights = Flights(self._room)
         self._bells = {queue: asyncio.Event() for queue in self._room}
         self._databases = {name: DatabaseThread(name) for name in ("claim", "settle", "lease", "resolve")}
         self._resolution = Resolution(self._databases["resolve"])
@@ -159,18 +127,16 @@ class Runner:
         keeping = asyncio.create_task(self._keeper.run())
         sweeping = asyncio.create_task(self._sweep())
         claiming = [asyncio.create_task(self._claim_from(queue)) for queue in self._room]
-        await self._draining.wait()
-        for task in claiming:
-            await task
-        await self._finish_up()
+        await self._until_draining([settling, keeping, sweeping, *claiming])
+        await self._finish_up(claiming)
         self._settler.close()
         try:
             await asyncio.wait_for(settling, RETRY_SECONDS * 3)
         except TimeoutError:
             logger.error("%d outcomes could not be recorded: the database is away", self._settler.pending)
-        sweeping.cancel()
-        keeping.cancel()
-        await asyncio.gather(sweeping, keeping, return_exceptions=True)
+        for task in (sweeping, keeping, *claiming):
+            task.cancel()
+        await asyncio.gather(sweeping, keeping, *claiming, return_exceptions=True)
         try:
             await asyncio.wait_for(self._keeper.close(), RETRY_SECONDS)
         except (TimeoutError, DatabaseError):
@@ -179,18 +145,31 @@ class Runner:
         for database in self._databases.values():
             database.close()
 
-    async def _finish_up(self) -> None:
+    async def _until_draining(self, vital: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for a drain. A part of the loop that ends by itself would leave the rest running
+        half-dead: then everything is stopped and its error raised."""
+        draining = asyncio.create_task(self._draining.wait())
+        await asyncio.wait([draining, *vital], return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        for task in vital:
+            if task.done() and not self._draining.is_set():
+                self.abort("a part of the run loop has failed")
+                task.result()
+                raise RuntimeError(f"{task.get_coro()} ended by itself")
+
+    async def _finish_up(self, claiming: Sequence[asyncio.Task[None]]) -> None:
         """Wait for the runs in flight, then hand back those that take too long."""
         until = time.monotonic() + DRAIN_SECONDS
-        if self._flying:
-            logger.info("draining: %d runs in flight", len(self._flying))
-        while (self._flying or self._settling) and time.monotonic() < until:
-            self._landed.clear()
+        await asyncio.wait(claiming, timeout=DRAIN_SECONDS)  # a claim whose answer is still to come
+        if self._flights:
+            logger.info("draining: %d runs in flight", len(self._flights))
+        while self._flights.busy and time.monotonic() < until:
+            self._flights.landed.clear()
             try:
-                await asyncio.wait_for(self._landed.wait(), 0.5)
+                await asyncio.wait_for(self._flights.landed.wait(), 0.5)
             except TimeoutError:
                 continue
-        left = self.abort("the worker is shutting down") if self._flying else []
+        left = self.abort("the worker is shutting down") if self._flights else []
         if left:
             try:
                 await asyncio.wait_for(self._keeper.hand_back(left), RETRY_SECONDS * 2)
@@ -203,7 +182,7 @@ class Runner:
         self._keeper.draining = True
         for bell in self._bells.values():
             bell.set()
-        self._landed.set()
+        self._flights.landed.set()
 
     def _ring(self, queue: str) -> None:
         bell = self._bells.get(queue)
@@ -211,20 +190,20 @@ class Runner:
             logger.warning("a wake-up for queue %r, which this worker does not serve", queue)
             return
         bell.set()
-        if self._used[queue] >= self._room[queue] and self._loop is not None:
+        if not self._flights.free(queue) and self._loop is not None:
             # Full: the wake-up must not die here while another worker is idle.
             self._loop.call_later(HAND_ON_SECONDS, self._hand_on, queue)
 
     def _hand_on(self, queue: str) -> None:
-        if self._used[queue] >= self._room[queue] and self._loop is not None and not self._draining.is_set():
+        if not self._flights.free(queue) and self._loop is not None and not self._draining.is_set():
             self._loop.run_in_executor(None, wakeup.wake, [queue])
 
     async def _claim_from(self, queue: str) -> None:
         """Claim whenever there is room and (maybe) work, until draining."""
         bell, cursor = self._bells[queue], KeyCursor()
         while not self._draining.is_set():
-            await self._lease_or_drain()
             room = await self._room_in(queue)
+            await self._lease_or_drain()  # last: it may have ended while there was no room
             if self._draining.is_set():
                 return
             bell.clear()
@@ -252,13 +231,13 @@ class Runner:
         capacity = self._room[queue]
         gathered = 0.0
         while not self._draining.is_set():
-            room = capacity - self._used[queue]
+            room = self._flights.free(queue)
             if room and (room * 3 >= capacity or gathered >= GATHER_ROOM_SECONDS):
                 return room
-            self._landed.clear()
+            self._flights.landed.clear()
             began = time.monotonic()
             try:
-                await asyncio.wait_for(self._landed.wait(), GATHER_ROOM_SECONDS if room else POLL_SECONDS)
+                await asyncio.wait_for(self._flights.landed.wait(), GATHER_ROOM_SECONDS if room else POLL_SECONDS)
             except TimeoutError:
                 pass
             if room:
@@ -267,17 +246,16 @@ class Runner:
 
     async def _claim(self, queue: str, wanted: int, cursor: KeyCursor) -> list[Claim] | None:
         """A batch of runs; None when the database is away."""
-        self._claiming += 1
+        self._claims += 1
+        number = self._claims
+        self._unanswered.add(number)
         try:
-            claims = await self._databases["claim"].run(claim, self._keeper.worker_id, queue, wanted, cursor)
-            self._claims += len(claims)
-        except DatabaseError as error:
-            self._claims += 1  # its answer may be lost: the keeper must look again
+            return await self._databases["claim"].run(claim, self._keeper.worker_id, queue, wanted, cursor)
+        except DatabaseError as error:  # its answer may be lost: the keeper finds what it took
             logger.warning("no claim from %r: %s", queue, str(error).strip())
             return None
         finally:
-            self._claiming -= 1
-        return claims
+            self._unanswered.discard(number)
 
     def _wake_others(self, queue: str) -> None:
         now = time.monotonic()
@@ -303,8 +281,7 @@ class Runner:
     def _take_off(self, taken: Claim, queue: str) -> None:
         assert self._loop is not None  # runs are claimed by the loop
         flying = Flying(taken, queue, time.monotonic() + taken.timeout / 1000)
-        self._flying[taken.run_id] = flying
-        self._used[queue] += 1
+        self._flights.take_off(flying)
         flying.task = self._loop.create_task(self._fly(flying))
         flying.timer = self._loop.call_later(taken.timeout / 1000, self._expire, flying)
 
@@ -313,14 +290,6 @@ class Runner:
         flying.expired = True
         if flying.task is not None:
             flying.task.cancel()
-
-    def _land(self, flying: Flying) -> bool:
-        """Free the run's place; False when it has landed before."""
-        if self._flying.pop(flying.claim.run_id, None) is None:
-            return False
-        self._used[flying.queue] -= 1
-        self._landed.set()
-        return True
 
     async def _fly(self, flying: Flying) -> None:
         """One attempt from claim to outcome."""
@@ -331,39 +300,39 @@ class Runner:
                 return  # taken away: whoever did that knows what becomes of the run
             text = f"no answer within {flying.claim.timeout} ms"
             outcome = Failed(code=TIMEOUT, message=text, retryable=True)
-        if flying.timer is not None:
-            flying.timer.cancel()
         if not flying.dropped:
             self._end(flying, outcome)
 
     def _end(self, flying: Flying, outcome: Outcome | Died) -> None:
-        if not self._land(flying):
+        if not self._flights.land(flying):
             return
-        claim = flying.claim
+        self._flights.settling(flying.held)
         if isinstance(outcome, Died):
-            self._settling[claim.run_id] = claim.job_id
-            asyncio.ensure_future(self._report_lost(claim, outcome))  # noqa: RUF006 - held by _settling until done
+            asyncio.ensure_future(self._report_lost(flying.held, outcome))  # noqa: RUF006 - held by `settling` until done
             return
-        self._settling[claim.run_id] = claim.job_id
-        self._settler.put(decide(claim, outcome, random=random.random()))  # noqa: S311 - jitter
+        self._settler.put(decide(flying.claim, outcome, random=random.random()))  # noqa: S311 - jitter
 
-    def _settled(self, run_ids: list[int]) -> None:
-        for run_id in run_ids:
-            self._settling.pop(run_id, None)
-        self._landed.set()
+    def _settled(self, outcomes: Sequence[Settlement]) -> None:
+        self._flights.settled((outcome.run_id, outcome.fence) for outcome in outcomes)
 
-    async def _report_lost(self, claim: Claim, died: Died) -> None:
+    async def _report_lost(self, held: Held, died: Died) -> None:
         """The process of an isolated run died: lost, under the fence, and it counts."""
-        pair, reaped = [(claim.run_id, claim.job_id)], Reaped()
+        reaped = Reaped()
         while True:
             try:
                 await self._databases["settle"].run(
-                    lose, pair, error=died.text, counted=True, reaped=reaped, owner_id=self._keeper.worker_id
+                    lose,
+                    [(held.run_id, held.job_id)],
+                    error=died.text,
+                    counted=True,
+                    reaped=reaped,
+                    owner_id=self._keeper.worker_id,
+                    fence=held.fence,
                 )
                 break
             except DatabaseError:
                 await asyncio.sleep(RETRY_SECONDS)
-        self._settled([claim.run_id])
+        self._flights.settled([(held.run_id, held.fence)])
         for queue in reaped.queues:
             self._ring(queue)
 
@@ -392,7 +361,7 @@ class Runner:
             return await resolved.executor.execute(call)
         except ApiError as error:
             return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit would end the loop, and every other run with it
             logger.exception("run %d of %s: the executor raised", claim.run_id, encode("job", claim.job_id))
             return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
 
@@ -401,7 +370,7 @@ class Runner:
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
-            for flying in list(self._flying.values()):
+            for flying in self._flights:
                 if now > flying.deadline + GRACE_SECONDS:
                     text = f"no answer within {flying.claim.timeout} ms, and it ignored being cancelled"
                     logger.error("run %d of %s: %s", flying.claim.run_id, encode("job", flying.claim.job_id), text)

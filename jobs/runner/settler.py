@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingError
 from django.db import Error as DatabaseError
-from django.db import OperationalError
 
 from executors.base import INTERNAL_ERROR
 from jobs.lifecycle.settle import Finished, Settlement, settle
@@ -20,15 +20,17 @@ logger = logging.getLogger(__name__)
 GATHER_SECONDS = 0.005  # the longest an outcome waits for company
 BATCH = 200
 RETRY_SECONDS = 0.5
+# What the database says of an outcome that it will never take; everything else passes.
+REFUSALS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
 class Settler:
     """Owns the outcomes that are not committed yet. Writes again until the database has taken
     them: repeating is safe, a second write matches no row."""
 
-    def __init__(self, database: DatabaseThread, settled: Callable[[list[int]], None]) -> None:
+    def __init__(self, database: DatabaseThread, settled: Callable[[Sequence[Settlement]], None]) -> None:
         self._database = database
-        self._settled = settled  # called with the run ids of each batch that is committed
+        self._settled = settled  # called with each batch that is committed, or refused for good
         self._outcomes: deque[Settlement] = deque()
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
@@ -66,31 +68,35 @@ class Settler:
 
     async def _write(self, batch: list[Settlement]) -> None:
         began = time.monotonic()
+        matched: set[int] = set()
         while True:
             try:
                 matched = await self._database.run(settle, batch)
-            except OperationalError as error:
-                logger.warning("%d outcomes wait for the database: %s", len(batch), str(error).strip())
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
             except DatabaseError as error:
-                if len(batch) > 1:  # one outcome that the database refuses must not take the others along
-                    for outcome in batch:
-                        await self._write([outcome])
-                    return
-                refused = batch[0]
-                logger.error("the outcome of run %d is refused: %s", refused.run_id, str(error).strip())
-                if isinstance(refused, Finished) and refused.result is not None:
-                    batch = [unstorable(refused)]
+                if not isinstance(error, REFUSALS):
+                    logger.warning("%d outcomes wait for the database: %s", len(batch), str(error).strip())
+                    await asyncio.sleep(RETRY_SECONDS)
                     continue
-                matched = set()
-            break
+                refusal: Exception = error
+            except Exception as error:  # a row that contradicts itself: it must not stop every other outcome
+                refusal = error
+            else:
+                break
+            if len(batch) > 1:  # one outcome that is refused must not take the others along
+                for outcome in batch:
+                    await self._write([outcome])
+                return
+            refused = batch[0]
+            logger.error("the outcome of run %d is refused: %s", refused.run_id, str(refusal).strip())
+            if not isinstance(refused, Finished) or refused.result is None:
+                break
+            batch = [unstorable(refused)]
         self.pending -= len(batch)
         late = len(batch) - len(matched)
         if late:
             logger.info("%d outcomes came too late: their runs were cancelled or taken back", late)
         logger.debug("settled %d runs in %.1f ms", len(matched), (time.monotonic() - began) * 1000)
-        self._settled([outcome.run_id for outcome in batch])
+        self._settled(batch)
 
 
 def unstorable(outcome: Finished) -> Finished:

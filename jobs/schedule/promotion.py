@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
 from jobs.schedule.model import Schedule
-from jobs.schedule.occurrences import (
-    MICROSECOND,
-    count_occurrences,
-    due_at,
-    latest_occurrence,
-    next_occurrence,
-)
+from jobs.schedule.occurrences import MICROSECOND, count_occurrences, due_at, latest_occurrence, next_occurrence
 
 MOST_CAUGHT_UP = 1_000  # `misfire: all` runs no more than that many missed occurrences; older ones are missed
 MOST_OPENED = 2  # a job has at most one run that is open and one that waits behind it
 
 
-class Span(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Span:
     """Consecutive occurrences, told by the first, the last and their number."""
 
     first: datetime
@@ -56,57 +50,62 @@ def plan_promotion(
     room: int | None = None,
     job_id: UUID | None = None,
 ) -> Plan:
-    """Divide what is due at `now`, from `next_run_at` on. With `room`, no more runs than that.
+    """Divide what is due at `now`: `next_run_at`, taken as it stands, and what follows it on the grid.
 
-    An occurrence is missed when it is `misfire_grace` late or more; less is simply late. Costs the same
-    however much was missed.
+    With `room`, no more runs than that. An occurrence is missed when it is `misfire_grace` late or more;
+    less is simply late. Costs the same however much was missed.
     """
     most = MOST_OPENED if room is None else min(room, MOST_OPENED)
     if not schedule.recurring:
         return Plan(run=(next_run_at,)[:most])
     grace = timedelta(milliseconds=schedule.misfire_grace)
-    if now - next_run_at < grace:  # the usual case: nothing is late
-        late_until = next_run_at - MICROSECOND
-    else:
-        late_until = _last_due(schedule, next_run_at, now - grace, job_id)
-    due_until = _last_due(schedule, next_run_at, now, job_id)
-    before = next_run_at - MICROSECOND
-    late = count_occurrences(schedule, after=before, until=late_until) if late_until > before else 0
+    due = _Due(schedule, next_run_at, job_id)
+    due_until = due.last_due(now)
+    late_until = due.last_due(now - grace)
+    late = due.count(late_until)
     kept = min({"once": 1, "skip": 0, "all": MOST_CAUGHT_UP}[schedule.misfire], late)
     missed: Span | None = None
-    start = before
+    upcoming: datetime | None = next_run_at
     if late > kept:
-        last = latest_occurrence(schedule, after=before, until=late_until, nth=kept + 1)
-        assert last is not None  # there are more than `kept`
-        missed, start = Span(next_run_at, last, late - kept), last
+        last = due.latest(late_until, nth=kept + 1)
+        missed = Span(next_run_at, last, late - kept)
+        upcoming = next_occurrence(schedule, after=last)
     run: list[datetime] = []
-    upcoming = next_occurrence(schedule, after=start)
     while upcoming is not None and upcoming <= due_until and len(run) < most:
         run.append(upcoming)
         upcoming = next_occurrence(schedule, after=upcoming)
-    if upcoming is None or upcoming > due_until or (schedule.misfire == "all" and upcoming <= late_until):
-        return Plan(missed=missed, run=tuple(run), late=min(kept, len(run)), next_run_at=upcoming)
-    last = latest_occurrence(schedule, after=upcoming - MICROSECOND, until=due_until)
-    assert last is not None  # `upcoming` at least
-    rest = Span(upcoming, last, count_occurrences(schedule, after=upcoming - MICROSECOND, until=last))
-    return Plan(
-        missed=missed,
-        run=tuple(run),
-        late=min(kept, len(run)),
-        rest=rest,
-        next_run_at=next_occurrence(schedule, after=last),
-    )
+    rest: Span | None = None
+    goes_on = schedule.misfire == "all" and upcoming is not None and upcoming <= late_until
+    if upcoming is not None and upcoming <= due_until and not goes_on:
+        more = _Due(schedule, upcoming, job_id)
+        rest = Span(upcoming, more.latest(due_until), more.count(due_until))
+        upcoming = next_occurrence(schedule, after=rest.last)
+    return Plan(missed=missed, run=tuple(run), late=min(kept, len(run)), rest=rest, next_run_at=upcoming)
 
 
-def _last_due(schedule: Schedule, first: datetime, until: datetime, job_id: UUID | None) -> datetime:
-    """The time up to which (inclusive) occurrences from `first` on were due at `until`.
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """The occurrences from `first` on, which need not be on the grid."""
 
-    Jitter is at most half an interval: of what is nominally before `until`, only the latest can be
-    due later.
-    """
-    if not schedule.jitter or job_id is None:
-        return until
-    last = latest_occurrence(schedule, after=first - MICROSECOND, until=until)
-    if last is not None and due_at(schedule, job_id, last) > until:
-        return last - MICROSECOND
-    return until
+    schedule: Schedule
+    first: datetime
+    job_id: UUID | None
+
+    def count(self, until: datetime) -> int:
+        if until < self.first:
+            return 0
+        return 1 + count_occurrences(self.schedule, after=self.first, until=until)
+
+    def latest(self, until: datetime, nth: int = 1) -> datetime:
+        """The `nth` latest up to `until`, which are at least so many."""
+        return latest_occurrence(self.schedule, after=self.first, until=until, nth=nth) or self.first
+
+    def last_due(self, now: datetime) -> datetime:
+        """The time up to which (inclusive) occurrences were due at `now`.
+
+        Jitter is at most half an interval: of what is nominally past, only the latest can be due later.
+        """
+        if not self.schedule.jitter or self.job_id is None or now < self.first:
+            return now
+        last = self.latest(now)
+        return last - MICROSECOND if due_at(self.schedule, self.job_id, last) > now else now

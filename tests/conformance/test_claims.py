@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from core.clock import shift
 from jobs.lifecycle import hold
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.lease import beat, register_worker, stop_worker
-from jobs.lifecycle.reap import hand_back, reap
+from jobs.lifecycle.reap import SETTLED_AFTER, hand_back, reap
 from jobs.models import Execution, Job, Worker
 from tests.conformance.world import complete, environment, fresh, make_due, new_job, postpone, runs_of, worker
 
@@ -178,6 +180,10 @@ def test_what_a_worker_hands_back_is_claimable_at_once() -> None:
     (taken,) = claim(owner, "default", 1)
     assert hand_back(owner, [(taken.run_id, taken.job_id)]).returned == 1
     stop_worker(owner)
+    reap()
+    assert not Worker.objects.get(pk=owner).settled  # a claim of it may still be on its way
+    with shift(SETTLED_AFTER + timedelta(seconds=1)):
+        reap()
     assert Worker.objects.get(pk=owner).settled
     assert [one.job_id for one in claim_all()] == [job.pk]
 

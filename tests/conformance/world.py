@@ -42,7 +42,8 @@ def new_job(schedule: dict[str, Any] | None = None, **changes: Any) -> Job:
         **changes,
     }
     with transaction.atomic():
-        return create_jobs([NewJob(**fields)], now=now)[0]
+        made = create_jobs([NewJob(**fields)], now=now)[0]
+    return Job.objects.get(pk=made.job_id)
 
 
 def worker(queue: str = "default") -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -13,30 +12,16 @@ from typing import Any
 import pytest
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from core import http
 from core.errors import ApiError, Invalid, NotFound
 from core.shortcache import forget_everything
-from core.tenancy.models import Environment, Product
+from core.tenancy.models import Environment
 from executors import registry
-from executors.base import Call, Done, Failed, Outcome
-from executors.catalog import document
+from executors.base import Done, Failed
 from executors.catalog.models import Secret
-from executors.catalog.schema import read_document
-from tests.servers.receiver import Answer, Received, Receiver
+from tests.integration.action_world import World
+from tests.servers.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.django_db
-
-SCHEDULED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-EVENTS: list[dict[str, Any]] = [
-    {"tag": "create", "method": "POST", "resource": "/users/:userId/notes/:noteId", "headers": {"X-From": "shop"}, "query": {"v": 2}},
-    {"tag": "welcome", "method": "POST", "resource": "/users/:userId/welcome",
-     "body": {"type": "object", "required": ["email"], "properties": {"email": {"type": "string"}, "userId": {"type": "string"}}}},
-    {"tag": "list", "method": "GET", "resource": "/list"},
-    {"tag": "form", "method": "PUT", "resource": "/form", "request_type": "urlencoded"},
-    {"tag": "quick", "method": "GET", "resource": "/list", "timeout": 200},
-    {"tag": "created_only", "method": "POST", "resource": "/list", "success": [201, 404]},
-    {"tag": "each", "method": "POST", "resource": "/list", "idempotency": "attempt"},
-]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -50,49 +35,6 @@ def _fresh() -> Iterator[None]:
 def receiver() -> Iterator[Receiver]:
     with Receiver() as running:
         yield running
-
-
-class World:
-    """A product with one app at the receiver, and a way to run its events."""
-
-    def __init__(self, receiver: Receiver, **app: Any) -> None:
-        self.receiver = receiver
-        self.executor = registry.get("actions")
-        self.store(**app)
-
-    def store(self, **app: Any) -> None:
-        written = {
-            "envs": [{"slug": "prd"}, {"slug": "dev"}],
-            "secrets": [{"key": "TOKEN", "value": "tok-everywhere", "envs": {"prd": "tok-live"}}],
-            "apps": [{"tag": "mail", "envs": {"prd": {"base_url": self.receiver.url}}, "events": EVENTS, **app}],
-        }
-        document.store("shop", read_document(written, "shop"), prune=True)
-        self.product = Product.objects.get(tag="shop")
-        self.env = Environment.objects.get(product=self.product, slug="prd")
-
-    def where(self, event: str) -> dict[str, Any]:
-        return {"product_id": self.product.pk, "environment_id": self.env.pk, "target": {"app": "mail", "event": event}}
-
-    def check(self, event: str, **input: Any) -> None:
-        self.executor.check(**self.where(event), input=input)
-
-    def run(self, event: str, *, timeout: float = 5.0, attempt: int = 1, **input: Any) -> Outcome:
-        call = Call(
-            job_id="job_1", run_key="job_1:7", attempt=attempt, namespace="actions", product="shop", env="prd",
-            target=self.where(event)["target"], resolved=self.executor.resolve(**self.where(event)), input=input,
-            scheduled_at=SCHEDULED, timeout=timeout,
-        )  # fmt: skip
-
-        async def then_close() -> Outcome:
-            try:
-                return await self.executor.execute(call)
-            finally:
-                await http.close()
-
-        return asyncio.run(then_close())
-
-    def sent(self) -> Received:
-        return self.receiver.requests[-1]
 
 
 @pytest.fixture
@@ -156,13 +98,18 @@ def test_any_answer_becomes_a_result_that_can_be_stored(world: World, body: byte
     json.dumps(outcome.result, allow_nan=False).encode("utf-8")
 
 
-def test_a_long_answer_is_cut_and_says_so(world: World) -> None:
-    world.receiver.answer("/list", Answer(size=1_000_000))
+def test_an_answer_that_is_too_long_is_a_failure_unless_it_may_be_cut(world: World) -> None:
+    world.receiver.answer("/list", Answer(size=10_000_000))
 
     outcome = world.run("list")
+    world.store(max_response_bytes=1000, large_response="truncate")
+    cut = world.run("list")
 
-    assert isinstance(outcome, Done)
-    assert (len(outcome.result["body"]), outcome.result["truncated"]) == (256 * 1024, True)
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("RESPONSE_TOO_LARGE", False)
+    assert "answered more than 1048576 bytes: raise max_response_bytes" in outcome.message
+    assert isinstance(cut, Done)
+    assert (cut.result["body"], cut.result["truncated"]) == ("x" * 1000, True)
 
 
 @pytest.mark.parametrize(
@@ -308,6 +255,7 @@ def test_a_secret_of_the_environment_comes_before_that_for_all(receiver: Receive
     world.run("list")
     assert world.sent().headers["x-token"] == "tok-live"
     Secret.objects.filter(environment=world.env).delete()
+    forget_everything()
     world.run("list")
     assert world.sent().headers["x-token"] == "tok-everywhere"
 
@@ -341,12 +289,13 @@ def test_the_documents_own_example_takes_the_path_from_the_body(world: World) ->
         ("list", {"headers": {"Host": "evil"}}, "input.headers.Host", "invalid"),
         ("list", {"headers": {"X-A": ["a"]}}, "input.headers.X-A", "invalid"),
         ("list", {"params": {"x": 1}}, "input.params.x", "unknown_field"),
-        ("list", {"body": {"at": "$Now()"}}, "input.body.at", "expression_unsupported"),
+        ("list", {"body": {"at": "$Nwo()"}}, "input.body.at", "expression_unsupported"),
+        ("list", {"body": {"at": "$DateAdd($Now(), 1, 'dayz')"}}, "input.body.at", "expression_invalid"),
         ("create", {"params": {"userId": "u"}}, "input.params.noteId", "required"),
         ("create", {"params": {"userId": "..", "noteId": 1}}, "input.params.userId", "invalid"),
         ("create", {"params": {"userId": "", "noteId": 1}}, "input.params.userId", "invalid"),
         ("create", {"params": {"userId": {}, "noteId": 1}}, "input.params.userId", "invalid"),
-        ("welcome", {"params": {"userId": "u"}}, "input.body", "schema_required"),
+        ("welcome", {"params": {"userId": "u"}}, "input.body.email", "schema_required"),
         ("welcome", {"params": {"userId": "u"}, "body": {"email": 5}}, "input.body.email", "schema_type"),
         ("welcome", {"params": {"userId": "u"}, "body": "text"}, "input.body", "schema_type"),
     ],
@@ -380,7 +329,7 @@ def test_a_target_that_is_not_there_is_told_with_the_way_out(world: World) -> No
     )
     dev = Environment.objects.get(slug="dev")
     assert told(environment_id=dev.pk).detail == (
-        "environment 'dev' of product 'shop' has no connection for app 'mail': PUT /v1/products/shop/catalog"
+        "environment 'dev' of product 'shop' has no connection for app 'mail': PUT /v1/products/shop/apps/mail/envs/dev"
     )
     assert fields_of(told(target={"app": 5})) == {"app": "invalid", "event": "required"}
     assert fields_of(told(target={"event": "a\x00"})) == {"app": "required"}

@@ -7,10 +7,11 @@ import gzip
 import socket
 import time
 import zlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 from pytest_django import Settings
 
 from core import http
@@ -35,6 +36,16 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
+_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"], autouse=True)
+def _loops(request: pytest.FixtureRequest) -> None:
+    """Everything on both: the worker runs on uvloop, a check in the admin on asyncio's own."""
+    global _loop
+    _loop = request.param
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     async def then_close() -> T:
         try:
@@ -42,7 +53,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         finally:
             await http.close()
 
-    return asyncio.run(then_close())
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        return runner.run(then_close())
 
 
 def send(url: str, **fields: Any) -> HttpResponse:

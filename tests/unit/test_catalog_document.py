@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import Invalid
-from executors.catalog.app_schema import Keep
+from executors.catalog.auth_schema import Keep
 from executors.catalog.schema import read_document
 
 
@@ -17,6 +17,14 @@ def app(**fields: Any) -> dict[str, Any]:
 
 def event(**fields: Any) -> dict[str, Any]:
     return app(events=[{"tag": "send", "method": "POST", "resource": "/send", **fields}])
+
+
+OAUTH = {
+    "type": "oauth2_client_credentials",
+    "token_url": "https://login.example/token",
+    "client_id": "c",
+    "client_secret": "$Secret{S}",
+}
 
 
 def problems(document: Any) -> dict[str, str]:
@@ -130,7 +138,20 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
         ({"apps": [app(envs={"prd": {"base_url": "http://x/?a=1"}})]}, "apps.0.envs.prd.base_url", "invalid"),
         ({"apps": [app(envs={"prd": {"base_url": "http://x", "timeout": 0}})]}, "apps.0.envs.prd.timeout", "invalid"),
         ({"apps": [app(auth={"type": "bearer"})]}, "apps.0.auth.token", "required"),
-        ({"apps": [app(auth={"type": "oauth2_client_credentials"})]}, "apps.0.auth.type", "not_supported"),
+        ({"apps": [app(auth={"type": "oauth2_client_credentials"})]}, "apps.0.auth.token_url", "required"),
+        ({"apps": [app(auth=OAUTH | {"token_url": "ftp://x"})]}, "apps.0.auth.token_url", "invalid"),
+        ({"apps": [app(auth=OAUTH | {"client_auth": "jwt"})]}, "apps.0.auth.client_auth", "invalid"),
+        ({"apps": [app(auth=OAUTH | {"token": "x"})]}, "apps.0.auth.token", "invalid"),
+        ({"apps": [app(constants={"A": None})]}, "apps.0.constants.A", "required"),
+        ({"apps": [app(constants=[{"key": "A", "value": 1}, {"key": "A", "value": 2}])]}, "apps.0.constants.1", "duplicate"),
+        ({"apps": [app(constants=[{"key": "A", "value": "x", "type": "number"}])]}, "apps.0.constants.0", "invalid"),
+        ({"apps": [app(constants={"A": "$Variable{mail}{b}"})]}, "apps.0.constants.A", "expression_unsupported"),
+        ({"apps": [app(variables=[{"key": "r", "requird": True}])]}, "apps.0.variables.0.requird", "unknown_field"),
+        ({"apps": [app(variables=[{"key": "r", "required": True}])]}, "apps.0.envs.prd.variables.r", "required"),
+        ({"apps": [app(envs={"prd": {"base_url": "http://x", "variables": {"r": 1}}})]}, "apps.0.envs.prd.variables.r", "invalid"),
+        ({"apps": [app(variables=[{"key": "r", "type": "integer"}], envs={"prd": {"base_url": "http://x", "variables": {"r": "x"}}})]}, "apps.0.envs.prd.variables.r", "invalid"),
+        ({"apps": [app(max_response_bytes=11_000_000)]}, "apps.0.max_response_bytes", "invalid"),
+        ({"apps": [event(large_response="cut")]}, "apps.0.events.0.large_response", "invalid"),
         ({"apps": [app(auth={"type": "bearer", "token": "$Now()"})]}, "apps.0.auth.token", "expression_unsupported"),
         ({"apps": [app(auth={"type": "bearer", "token": "t", "username": "u"})]}, "apps.0.auth.username", "invalid"),
         ({"apps": [app(headers={"X-Api-Key": "abc"})]}, "apps.0.headers.X-Api-Key", "secret_in_clear"),
@@ -139,7 +160,7 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
         ({"apps": [event(method="BREW")]}, "apps.0.events.0.method", "invalid"),
         ({"apps": [event(resource=None)]}, "apps.0.events.0.resource", "required"),
         ({"apps": [event(resource="/a\r\nb")]}, "apps.0.events.0.resource", "invalid"),
-        ({"apps": [event(request_type="formdata")]}, "apps.0.events.0.request_type", "not_supported"),
+        ({"apps": [event(request_type="graphql")]}, "apps.0.events.0.request_type", "invalid"),
         ({"apps": [event(success=["ok"])]}, "apps.0.events.0.success", "invalid"),
         ({"apps": [event(success=[True])]}, "apps.0.events.0.success", "invalid"),
         ({"apps": [event(timeout=1.5)]}, "apps.0.events.0.timeout", "invalid"),
@@ -151,6 +172,43 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
 )  # fmt: skip
 def test_a_mistake_is_told_at_its_field(document: Any, field: str, code: str) -> None:
     assert problems(document)[field] == code
+
+
+def test_variables_and_constants_are_read_in_every_spelling() -> None:
+    document = read_document(
+        {
+            "apps": [
+                app(
+                    variables=[{"key": "region", "type": "string", "required": True, "maxlength": 5}],
+                    constants={"limit": 5, "key": {"value": "$Secret{KEY}", "description": "d"}},
+                    envs=[{"slug": "prd", "base_url": "http://x", "variables": [{"key": "region", "value": "eu"}]}],
+                )
+            ]
+        },
+        "shop",
+    )
+
+    (mail,) = document.apps
+    assert mail.settings == {
+        "constants": {"limit": {"value": 5}, "key": {"value": "$Secret{KEY}", "description": "d"}},
+        "variables": {"region": {"required": True, "type": "string", "maxlength": 5}},
+    }
+    assert mail.connections[0].settings["variables"] == {"region": "eu"}
+
+
+def test_what_logs_in_by_oauth_keeps_its_secret_apart() -> None:
+    document = read_document(
+        {"apps": [app(auth=OAUTH | {"client_secret": "literal", "scopes": ["a", "b"], "client_auth": "body"})]}, "shop"
+    )
+
+    assert document.apps[0].secrets == {"auth.client_secret": "literal"}
+    assert document.apps[0].settings["auth"] == {
+        "type": "oauth2_client_credentials",
+        "token_url": "https://login.example/token",
+        "client_id": "c",
+        "scope": "a b",
+        "client_auth": "body",
+    }
 
 
 def test_a_property_may_be_called_like_a_keyword() -> None:

@@ -1,66 +1,191 @@
-"""What begins like an expression is told apart from plain text."""
+"""What begins like an expression is told apart from plain text, and stands for what it says."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import Invalid
-from executors.expressions import find_expressions, is_only_a_secret, open_secrets, refuse_expressions, secret_keys
+from core.times import to_ms
+from executors import expressions
+from executors.expressions import (
+    ExpressionError,
+    Moment,
+    Reference,
+    check_expressions,
+    has_expressions,
+    is_only_a_reference,
+    open_references,
+    parse,
+    references_in,
+    refuse_expressions,
+    resolve,
+)
+
+NOW = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
+NOW_MS = to_ms(NOW)
+DAY = 86_400_000
+
+
+class Values:
+    """A scope of three values."""
+
+    held = {
+        Reference("Secret", ("KEY",)): "s3cret",
+        Reference("Variable", ("mail", "region")): "$Secret{KEY}",
+        Reference("Constant", ("mail", "limit")): 5,
+    }
+
+    def value_of(self, reference: Reference) -> Any:
+        if reference not in self.held:
+            raise ExpressionError(f"{reference} is nothing")
+        return self.held[reference]
+
+
+def resolved(value: Any) -> Any:
+    return resolve(value, Values(), now=NOW)
+
+
+@pytest.mark.parametrize("text", ["$Now()", "$DateAdd($Now(), -30, 'days')", "$Secret{KEY}", "Bearer $Secret{KEY}"])
+def test_an_expression_is_found_wherever_it_stands(text: str) -> None:
+    for value in (text, {"a": text}, {"a": [1, {"b": text}]}):
+        assert has_expressions(value)
+        assert check_expressions(value, "input")[0] == []
+    ((error,), _) = check_expressions({text: 1}, "input")
+    assert (error.field, error.code) == (f"input.{text}", "expression_unsupported")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5 $", "$5.00", "US$ {a}", "$price", "$(a)", "${HOME}", "{{name}}", "$now()", "$Now", "$$", "a$"]
+)
+def test_plain_text_is_left_alone(text: str) -> None:
+    assert not has_expressions({"a": text})
+    assert resolved({"a": [text]}) == {"a": [text]}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("$Session{user}{id}", "$Session{…} is not supported in an input yet"),
+        ("$Input{a}", "$Input{…} is not supported"),
+        ("$Concat(['a'], '')", "$Concat(…) is not supported"),
+        ("$Secrets{KEY}", "did you mean $Secret?"),
+        ("$Nwo()", "did you mean $Now?"),
+        ("$Secret{}", "is not the key of a secret"),
+        ("$Secret{a b}", "is not the key of a secret"),
+        ("$Secret{A}{B}", "must be $Secret{KEY}"),
+        ("$Variable{key}", "must be $Variable{app}{key}"),
+        ("$Secret{A", "is not an expression"),
+        ("$Now(1)", "takes 0 arguments, 1 are given"),
+        ("$Now(", "is not an expression"),
+        ("$DateAdd($Now(), 1)", "takes 3 arguments, 2 are given"),
+        ("$DateAdd($Now(), 1, 'dayz')", "did you mean 'day'?"),
+        ("$DateAdd($Now(), 'one', 'days')", "must be a number, not 'one'"),
+        ("$DateAdd($Now(), 1, 5)", "must be a text in quotes"),
+        ("$DateAdd('tomorrow', 1, 'days')", "the time of $DateAdd"),
+        ("$DateAdd($Now() 1, 'days')", "a comma or a bracket is missing"),
+        ("$DateAdd(" * 20, "is nested too deeply"),
+        ("$DateAdd($Now(), 1, '" + "d" * 2000 + "')", "is too long"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_its_place(text: str, told: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        refuse_expressions({"body": {"at": ["x", f"so {text}"]}}, "input")
+
+    (error,) = caught.value.errors
+    assert error.field == "input.body.at.1"
+    assert told in error.detail
+    assert error.code in ("expression_unsupported", "expression_invalid")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$Now()", NOW_MS),
+        ("$Now( )", NOW_MS),
+        ("at $Now()!", f"at {NOW_MS}!"),
+        ("$DateAdd($Now(), -30, \"days\")", NOW_MS - 30 * DAY),
+        ("$DateAdd($Now(), 1.5, 'hours')", NOW_MS + 5_400_000),
+        ("$DateAdd($Now(), 1, 'month')", to_ms(datetime(2026, 2, 28, 12, 0, 0, 500_000, tzinfo=UTC))),
+        ("$DateAdd($Now(), -1, 'years')", to_ms(datetime(2025, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC))),
+        ("$DateAdd($DateAdd($Now(), 1, 'Weeks'), 250, 'ms')", NOW_MS + 7 * DAY + 250),
+        ("$DateAdd('2026-01-01T00:00:00Z', 1, 'days')", to_ms(datetime(2026, 1, 2, tzinfo=UTC))),
+        ("$DateAdd(0, 1, 'second')", 1000),
+        ("$DateAdd($Now(), $Constant{mail}{limit}, 'minutes')", NOW_MS + 300_000),
+        ("$Secret{KEY}", "s3cret"),
+        ("Bearer $Secret{KEY}$Secret{KEY}", "Bearer s3crets3cret"),
+        ("$Variable{mail}{region}", "$Secret{KEY}"),
+        ("$Constant{mail}{limit}", 5),
+        ("n=$Constant{mail}{limit}", "n=5"),
+    ],
+)  # fmt: skip
+def test_an_expression_stands_for_its_value(text: str, value: Any) -> None:
+    assert resolved({"a": [text]}) == {"a": [value]}
+
+
+def test_a_time_is_known_as_one() -> None:
+    assert isinstance(resolved("$Now()"), Moment)
+    assert isinstance(resolved("$DateAdd($Now(), 1, 'days')"), Moment)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "$Now()",
-        "$DateAdd($Now(), -30, 'days')",
-        "$Session{user}{id}",
-        "$Secret{KEY}",
-        "Bearer $Secret{KEY}",
-        "$Input{a}",
+        "$DateAdd($Now(), 999999999, 'years')",
+        "$DateAdd($Now(), -999999999, 'days')",
+        "$DateAdd($Secret{KEY}, 1, 'days')",
+        "$DateAdd($Now(), $Secret{KEY}, 'days')",
+        "$DateAdd($Now(), 1, $Secret{KEY})",
+        "$Secret{NOPE}",
     ],
 )
-def test_an_expression_is_found_wherever_it_stands(text: str) -> None:
-    for value, path in (
-        (text, "input"),
-        ({"a": text}, "input.a"),
-        ({"a": [1, {"b": text}]}, "input.a.1.b"),
-        ({text: 1}, f"input.{text}"),
-    ):
-        assert [at for at, _ in find_expressions(value, "input")] == [path]
+def test_what_cannot_be_computed_is_told(text: str) -> None:
+    assert check_expressions(text, "input")[0] == []
+    with pytest.raises(ExpressionError):
+        resolved(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "5 $", "$5.00", "US$ {a}", "$price", "$(a)", "${HOME}", "{{name}}", "$now()", "$Now"]
-)
-def test_plain_text_is_left_alone(text: str) -> None:
-    assert list(find_expressions({"a": text}, "input")) == []
+def test_references_cannot_blow_an_input_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expressions, "MAX_RESOLVED_CHARACTERS", 60)
+
+    assert resolved(["$Secret{KEY}"] * 10) == ["s3cret"] * 10
+    with pytest.raises(ExpressionError, match="longer than 60 characters"):
+        resolved(["$Secret{KEY}"] * 11)
 
 
-def test_an_input_with_an_expression_is_refused_with_its_place() -> None:
-    with pytest.raises(Invalid) as caught:
-        refuse_expressions({"body": {"at": "$Now()", "who": ["$Session{user}"]}}, "input")
-
-    assert {(error.field, error.code) for error in caught.value.errors} == {
-        ("input.body.at", "expression_unsupported"),
-        ("input.body.who.0", "expression_unsupported"),
-    }
-    assert "$Now(…)" in str(caught.value) or "$Session{…}" in str(caught.value)
+def test_references_in_the_catalog_are_opened_once_and_their_values_not_looked_into() -> None:
+    assert open_references("x-$Variable{mail}{region}-$Secret{KEY}", Values()) == "x-$Secret{KEY}-s3cret"
+    assert open_references("plain", Values()) == "plain"
+    with pytest.raises(ExpressionError, match="in an input only"):
+        open_references("$Now()", Values())
 
 
-def test_secrets_are_opened_once_and_their_values_not_looked_into() -> None:
-    values = {"A": "$Secret{B}", "B": "b"}
-
-    assert open_secrets("x-$Secret{A}-$Secret{B}", values.__getitem__) == "x-$Secret{B}-b"
-    assert open_secrets("plain", values.__getitem__) == "plain"
-
-
-def test_the_keys_of_secrets_are_listed() -> None:
-    assert secret_keys("https://$Secret{HOST}/$Secret{PATH.v1}") == ["HOST", "PATH.v1"]
+def test_the_references_of_a_text_are_listed() -> None:
+    assert [str(found) for found in references_in("https://$Secret{HOST}/$Constant{mail}{v.1}")] == [
+        "$Secret{HOST}",
+        "$Constant{mail}{v.1}",
+    ]
     for wrong in ("$Secret{}", "$Secret{a b}", "$Now()", "$Secret{A$Now()}"):
-        with pytest.raises(ValueError):
-            secret_keys(wrong)
+        with pytest.raises(ExpressionError):
+            references_in(wrong)
 
 
 def test_a_bare_reference_hides_nothing() -> None:
-    assert is_only_a_secret("$Secret{KEY}")
-    assert not is_only_a_secret("abc$Secret{KEY}")
+    assert is_only_a_reference("$Secret{KEY}")
+    assert not is_only_a_reference("abc$Secret{KEY}")
+    assert not is_only_a_reference("$Now()")
+
+
+@given(st.text(alphabet="$SecretNowDadt{}()',\" -1a", max_size=60))
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    try:
+        parts = parse(text)
+    except ExpressionError:
+        return
+    plain = [part for part in parts if isinstance(part, str)]
+    assert all(part in text for part in plain)
+    assert has_expressions(text) == (len(plain) < len(parts))

@@ -43,9 +43,10 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
        set_config('jit', 'off', true);
 """
 
-# Nothing older of the same job is open, and no hold covers the run.
+# The worker was not taken for dead, nothing older of the same job is open, and no hold covers the run.
 _MAY_RUN = """
-  (NOT j.recurring
+  EXISTS (SELECT 1 FROM jobs_worker w WHERE w.id = %(worker)s AND w.stopped_at IS NULL)
+  AND (NOT j.recurring
    OR (NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.status = 'running')
        AND NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.id < e.id
                        AND o.status IN ('queued', 'waiting', 'frozen'))))

@@ -71,6 +71,8 @@ SELECT EXISTS (SELECT 1 FROM jobs_execution
                WHERE queue = %(queue)s AND status = 'queued' AND concurrency_key IS NOT NULL)
 """
 
+_ALIVE = "SELECT EXISTS (SELECT 1 FROM jobs_worker WHERE id = %(worker)s AND stopped_at IS NULL)"
+
 _TAKE_RUNS = """
 UPDATE jobs_execution
 SET status = 'running', fence = fence + 1, attempt = attempt + 1,
@@ -119,6 +121,9 @@ def claim(
     with transaction.atomic(using=connection.alias), connection.cursor() as sql:
         now = machine_now()
         values["now"] = adapt(now)
+        sql.execute(_ALIVE, values)
+        if not sql.fetchone()[0]:
+            return []
         sql.execute(_ANY_KEY, values)
         sql.execute(_CANDIDATES if sql.fetchone()[0] else _CANDIDATES_WITHOUT_KEYS, values)
         candidates = sql.fetchall()

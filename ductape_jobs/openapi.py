@@ -1,0 +1,111 @@
+"""The description of the API at /v1/openapi.json and its page at /v1/docs.
+
+Puts together what the views say of themselves (drf-spectacular) and the named schemas that each
+app keeps, and adds what is true of every operation: its problems, its key, its request id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny
+
+from core.openapi import PROBLEM, ref
+
+# Modules with COMPONENTS: the schemas that views name by `ref`. One that is missing has none.
+SCHEMAS = ("core.tenancy.api.schemas", "executors.catalog.api.schemas", "jobs.api.schemas", "webhooks.api.schemas")
+
+PROBLEMS = {
+    "400": "The request cannot be understood: each wrong field is named",
+    "401": "No valid API key",
+    "403": "The key lacks a scope",
+    "404": "It does not exist, at least not for this key",
+    "409": "The state does not allow it, or somebody else was first",
+    "413": "The body is too long",
+    "415": "The body is not JSON",
+    "429": "Too much at once: Retry-After says when to come back",
+    "500": "Something went wrong here: the log knows it by its request id",
+    "503": "The database is away or busy: Retry-After says when to come back",
+}
+_OF_EVERY = ("400", "500", "503")
+_WITH_KEY = ("401", "403", "404")
+_WITH_BODY = ("413", "415")
+_METHODS = ("get", "post", "put", "patch", "delete")
+_HEADERS = {"X-Request-Id": {"schema": {"type": "string"}, "description": "the one that was sent, or a new one"}}
+
+
+def only_api(endpoints: Iterable[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """drf-spectacular's hook before: what is not described (the description itself) is left out."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].startswith(("/v1/openapi.json", "/v1/docs"))]
+
+
+def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """drf-spectacular's hook after: components, problems, headers."""
+    components = result.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    schemas.update(_components())
+    components["responses"] = {
+        f"Problem{status}": {
+            "description": description,
+            "headers": _problem_headers(status),
+            "content": {"application/problem+json": {"schema": ref("Problem")}},
+        }
+        for status, description in PROBLEMS.items()
+    }
+    for path, operations in result["paths"].items():
+        for method in _METHODS:
+            if method in operations:
+                _complete_operation(path, operations[method])
+    return result
+
+
+def _complete_operation(path: str, operation: dict[str, Any]) -> None:
+    responses: dict[str, Any] = operation["responses"]
+    statuses = [*_OF_EVERY, *(_WITH_KEY if operation.get("security") else ())]
+    if "requestBody" in operation:
+        statuses += _WITH_BODY
+    if any(parameter["name"] == "wait" for parameter in operation.get("parameters", ())):
+        statuses.append("429")
+    statuses += [status for status in responses if int(status) >= 400]
+    for status, response in responses.items():
+        if int(status) < 400:
+            response.setdefault("headers", {}).update(_HEADERS)
+    for status in statuses:
+        responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _problem_headers(status: str) -> dict[str, Any]:
+    retry = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+    return {**_HEADERS, **(retry if status in {"429", "503"} else {})}
+
+
+def _components() -> Mapping[str, Any]:
+    found: dict[str, Any] = {"Problem": PROBLEM}
+    for name in SCHEMAS:
+        try:
+            module = import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not name.startswith(error.name):
+                raise
+            continue
+        found.update(getattr(module, "COMPONENTS", {}))
+    return found
+
+
+class SchemaView(SpectacularJSONAPIView):
+    """`/v1/openapi.json`: for everybody, it holds no secret."""
+
+    authentication_classes: list[type] = []
+    permission_classes = [AllowAny]
+
+
+class DocsView(SpectacularSwaggerView):
+    """`/v1/docs`: Swagger's page with bundled assets; nothing is loaded from elsewhere."""
+
+    authentication_classes: list[type] = []
+    permission_classes = [AllowAny]
+    url_name = "openapi"

@@ -1,0 +1,84 @@
+"""Can an app be reached in an environment? Tried for real, over the guarded client, and told in words.
+
+For people who are setting up a connection: the admin's button and the API's `check`. Sends one GET to
+the base URL, with the app's headers and auth. Never stores anything, and shows no secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from core import http
+from core.errors import ApiError
+from core.tenancy.models import Environment
+from executors import base
+from executors.catalog.actions import OpenedAction
+from executors.catalog.models import Component, SavedEvent
+from executors.catalog.resolve import open_call
+from executors.catalog.values import values_of
+from executors.exchange.answers import failed_exchange
+from executors.exchange.requests import check_request
+from executors.exchange.tokens import NoToken, tokens
+
+CHECK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """`detail` is a sentence for people. `code` is one of executors.base's, or of the API's errors; None if ok."""
+
+    ok: bool
+    detail: str
+    code: str | None = None
+    status: int | None = None  # of the answer, if there was one
+    duration_ms: int = 0
+
+
+def check_connection(component: Component, environment: Environment) -> CheckResult:
+    """Try how the component is reached in the environment. At most CHECK_SECONDS; raises nothing."""
+    began = time.monotonic()
+    connection = component.connections.filter(environment=environment).first()
+    if connection is None:
+        detail = f"there is no connection in environment {environment.slug!r}: give it a base_url"
+        return CheckResult(ok=False, detail=detail, code="connection_not_found")
+    connection.component = component
+    made_up = SavedEvent(component=component, tag="check", settings={"method": "GET", "resource": ""})
+    try:
+        action = open_call(component, connection, made_up, values_of(component.product_id, environment.pk))
+    except ApiError as error:
+        return CheckResult(ok=False, detail=error.detail, code=error.code)
+    result = asyncio.run(_tried(action))
+    took = round((time.monotonic() - began) * 1000)
+    return CheckResult(ok=result.ok, detail=result.detail, code=result.code, status=result.status, duration_ms=took)
+
+
+async def _tried(action: OpenedAction) -> CheckResult:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            token = await tokens().get(action.token) if action.token is not None else None
+            authorization = token.authorization if token is not None else None
+            response = await http.send(check_request(action, timeout=CHECK_SECONDS, authorization=authorization))
+    except http.HttpError as error:
+        failed = failed_exchange(error, redact=action.redact)
+        return CheckResult(ok=False, detail=failed.message, code=failed.code)
+    except NoToken as error:
+        return CheckResult(ok=False, detail=error.failed.message, code=error.failed.code)
+    except TimeoutError:
+        return CheckResult(ok=False, detail=f"no answer within {CHECK_SECONDS:.0f} s", code=base.TIMEOUT)
+    finally:
+        await http.close()
+    status = response.status
+    if status in (401, 403):
+        detail = f"reached, but it answered {status}: the credentials are not accepted there"
+        code = base.UNAUTHORIZED if status == 401 else base.FORBIDDEN
+        return CheckResult(ok=False, detail=detail, code=code, status=status)
+    if status >= 500:
+        detail = f"reached, but it answered {status}: it is out of order"
+        return CheckResult(ok=False, detail=detail, code=base.SERVICE_UNAVAILABLE, status=status)
+    if status == 404:
+        return CheckResult(
+            ok=True, detail="reached: it answered 404, as it has nothing at the base URL itself", status=404
+        )
+    return CheckResult(ok=True, detail=f"reached: it answered {status}", status=status)

@@ -1,0 +1,109 @@
+"""One part of a catalog at a time, as forms edit it: written as the document that says just that.
+
+Owns the way from a form's values to a document and back. The document is checked and stored by the
+code that stores what the API is sent (`schema`, `document`); an answer about a field comes back with
+the field's own name. A secret that is left blank is kept, and is never read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from core.errors import ApiError, FieldError, Invalid
+from core.tenancy import audit
+from core.tenancy.models import Product
+from executors.catalog import document, resolve
+from executors.catalog.document import Difference
+from executors.catalog.models import Component, Connection, SavedEvent
+from executors.catalog.schema import read_document
+
+KEEP = {"set": True}
+
+
+def store_part(tag: str, part: Mapping[str, Any], *, actor: str, dry_run: bool = False) -> Difference:
+    """Store a document that names only what is to change. Raises core.errors.ApiError."""
+    with transaction.atomic():
+        difference = document.store(tag, read_document(dict(part), tag), dry_run=dry_run)
+        if not dry_run and (difference.created or difference.updated):
+            audit.record(actor, "catalog.stored", tag, _changed(difference))
+    return difference
+
+
+def remove_part(product: Product, *, actor: str, app: str, event: str | None = None, env: str | None = None) -> None:
+    """Remove an app, or one event or connection of it. Raises core.errors.ApiError."""
+    with transaction.atomic():
+        Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
+        whole = document.export(product)
+        for entry in whole["apps"]:
+            if entry["tag"] == app and event is not None:
+                entry["events"] = [saved for saved in entry["events"] if saved["tag"] != event]
+            elif entry["tag"] == app and env is not None:
+                entry["envs"].pop(env, None)
+        if event is None and env is None:
+            whole["apps"] = [entry for entry in whole["apps"] if entry["tag"] != app]
+        _store_whole(product, whole, actor)
+
+
+def remove_secret(product: Product, key: str, env: str | None, *, actor: str) -> None:
+    """Remove a secret's value for one environment, or (None) the one for all. Raises core.errors.ApiError."""
+    with transaction.atomic():
+        Product.objects.select_for_update().get(pk=product.pk)
+        whole = document.export(product)
+        for entry in whole["secrets"]:
+            if entry["key"] == key and env is None:
+                entry.pop("value", None)
+            elif entry["key"] == key:
+                entry.get("envs", {}).pop(env, None)
+        whole["secrets"] = [entry for entry in whole["secrets"] if entry.get("value") or entry.get("envs")]
+        _store_whole(product, whole, actor)
+
+
+def app_entry(component: Component) -> dict[str, Any]:
+    """An app without its connections and events: what is stored, a marker for each secret."""
+    return {"tag": component.tag, "name": component.name, **shown(component)}
+
+
+def shown(row: Component | Connection) -> dict[str, Any]:
+    """The settings with a marker where a secret is set; one that no key opens counts as not set."""
+    settings: dict[str, Any] = dict(row.settings)
+    try:
+        names = list(resolve.open_sealed(row))
+    except resolve.Unreadable:
+        names = []
+    for path in names:
+        group, _, name = path.partition(".")
+        settings[group] = {**settings.get(group, {}), name: KEEP}
+    return settings
+
+
+def event_entry(saved: SavedEvent) -> dict[str, Any]:
+    return {"tag": saved.tag, **saved.settings}
+
+
+def told_of(error: ApiError, prefix: str) -> list[FieldError]:
+    """The problems under their fields: `prefix` (`apps.0.envs.prd`) is cut off; empty field: all the others."""
+    problems = error.errors if isinstance(error, Invalid) and error.errors else ()
+    if not problems:
+        return [FieldError("", error.code, error.detail)]
+    listed = []
+    for problem in problems:
+        inside = problem.field.startswith(f"{prefix}.")
+        name = problem.field.removeprefix(f"{prefix}.") if inside else ""
+        listed.append(
+            FieldError(name, problem.code, problem.detail if inside else f"{problem.field}: {problem.detail}")
+        )
+    return listed
+
+
+def _store_whole(product: Product, whole: Mapping[str, Any], actor: str) -> None:
+    difference = document.store(product.tag, read_document(dict(whole), product.tag), prune=True)
+    audit.record(actor, "catalog.removed", product.tag, _changed(difference))
+
+
+def _changed(difference: Difference) -> dict[str, Any]:
+    """What changed by name; a difference never holds a value."""
+    listed = difference.as_dict()
+    return {name: listed[name] for name in ("created", "updated", "removed") if listed[name]}

@@ -1,0 +1,163 @@
+"""The request of one attempt: an action, opened, with what its input says.
+
+Owns the order in which headers and query are overlaid: what this system adds, what the catalog
+says, what the input says. Pure, but for the clock that `$Now()` needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from core import http
+from core.times import from_ms, to_ms
+from executors.base import Call
+from executors.catalog.actions import OpenedAction
+from executors.catalog.resolve import PATH_PARAMETER, secret_forms
+from executors.exchange.bodies import content_type, encoded, is_scalar, pairs
+from executors.exchange.checking import wrong_fields
+from executors.exchange.placing import Placed, place
+from executors.expressions import ExpressionError, Moment, Reference, Scalar, has_expressions, plain, resolve
+
+LONGEST_URL = 16 * 1024
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What an input says for this attempt, its expressions resolved, and the secrets that are in it."""
+
+    placed: Placed
+    secrets: tuple[str, ...] = ()
+
+
+def prepare(action: OpenedAction, input: Mapping[str, Any], *, now: datetime) -> Prepared:
+    """The input in its places. Raises http.InvalidRequest for what only a run can know to be wrong."""
+    target = action.target
+    placed, errors = place(input, target)
+    if errors:
+        raise http.InvalidRequest(f"{errors[0].field}: {errors[0].detail}")
+    if not has_expressions(input):
+        return Prepared(placed)
+    scope = _Watched(action)
+    try:
+        parts = {name: resolve(getattr(placed, name), scope, now=now) for name in ("query", "params", "headers")}
+        body = resolve(placed.body, scope, now=now)
+    except ExpressionError as error:
+        raise http.InvalidRequest(f"the input cannot be resolved: {error}") from None
+    placed = Placed(**parts, body=_timed(body, target.schema), written=placed.written)
+    secrets = secret_forms(scope.opened)
+    wrong = next(wrong_fields(target, placed), None)
+    if wrong is not None:
+        raise http.InvalidRequest(f"{wrong.field}: {wrong.detail}")
+    return Prepared(placed, secrets)
+
+
+def build_request(
+    action: OpenedAction, call: Call, placed: Placed, *, timeout: float, authorization: str | None = None
+) -> http.HttpRequest:
+    """The request of one attempt. Raises http.InvalidRequest."""
+    target = action.target
+    headers = {
+        "idempotency-key": f"{call.run_key}:{call.attempt}" if action.key_per_attempt else call.run_key,
+        "x-job-id": call.job_id,
+        "x-attempt": str(call.attempt),
+        "x-scheduled-for": str(to_ms(call.scheduled_at)),
+    }
+    body = None
+    if placed.body is not None:
+        headers["content-type"] = content_type(target.request_type, call.run_key)
+        try:
+            body = encoded(placed.body, target.request_type, call.run_key)
+        except ValueError as error:
+            raise http.InvalidRequest(f"the body cannot be sent as {target.request_type}: {error}") from None
+    headers.update(action.headers)
+    if authorization is not None:
+        headers["authorization"] = authorization
+    if placed.headers:
+        headers.update({name.lower(): plain(value) for name, value in placed.headers.items()})
+    return http.HttpRequest(
+        method=target.method,
+        url=_url(action, placed),
+        headers=headers,
+        body=body,
+        timeout=timeout,
+        max_response_bytes=action.max_response_bytes,
+        truncate=action.truncate,
+    )
+
+
+def check_request(action: OpenedAction, *, timeout: float, authorization: str | None) -> http.HttpRequest:
+    """The request that only finds out whether anybody answers: to the base URL, nothing of the answer kept."""
+    headers = dict(action.headers)
+    if authorization is not None:
+        headers["authorization"] = authorization
+    return http.HttpRequest(
+        method=action.target.method,
+        url=_url(action, Placed()),
+        headers=headers,
+        timeout=timeout,
+        max_response_bytes=1,
+        truncate=True,
+    )
+
+
+class _Watched:
+    """The values of an environment, and which secrets of them were opened."""
+
+    def __init__(self, action: OpenedAction) -> None:
+        self._values = action.target.values
+        self.opened: set[str] = set()
+
+    def value_of(self, reference: Reference) -> Scalar:
+        self.opened |= {self._values.secret(key) for key in self._values.secrets_behind(reference)}
+        return self._values.value_of(reference)
+
+
+def _url(action: OpenedAction, placed: Placed) -> str:
+    url = action.url
+    if action.target.path_parameters:
+        params = placed.params or {}
+        fields = placed.body if isinstance(placed.body, dict) else {}
+
+        def segment(name: str) -> str:
+            value = params.get(name, fields.get(name))
+            if not is_scalar(value) or (text := plain(value)) in ("", ".", ".."):
+                raise http.InvalidRequest(f"the path parameter :{name} has no value that can stand in a path")
+            return quote(text, safe="")
+
+        url = PATH_PARAMETER.sub(lambda match: segment(match.group(1)), url)
+    query = list(_query(action, placed))
+    if query:
+        url += ("&" if "?" in url else "?") + urlencode(query, quote_via=quote)
+    if len(url) > LONGEST_URL:
+        raise http.InvalidRequest(f"the URL is longer than {LONGEST_URL} characters")
+    return url
+
+
+def _query(action: OpenedAction, placed: Placed) -> Iterator[tuple[str, str]]:
+    given = placed.query or {}
+    for name, value in action.query:
+        if name not in given:  # the input's word counts
+            yield name, value
+    yield from pairs(given)
+
+
+def _timed(value: Any, schema: Any) -> Any:
+    """Times as the schema types them: a number of ms, or, where it wants a date or time as text, that."""
+    if isinstance(value, Moment):
+        if not isinstance(schema, Mapping) or schema.get("type") != "string":
+            return int(value)
+        moment = from_ms(value).astimezone(UTC)
+        if schema.get("format") == "date":
+            return moment.date().isoformat()
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, dict):
+        properties = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
+        return {name: _timed(member, properties.get(name)) for name, member in value.items()}
+    if isinstance(value, list):
+        items = schema.get("items") if isinstance(schema, Mapping) else None
+        return [_timed(member, items) for member in value]
+    return value

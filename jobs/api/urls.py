@@ -1,0 +1,31 @@
+"""Paths of jobs and of the service: `urlpatterns` under /v1/, `service_patterns` at the root."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from jobs.api import holds, service, views
+
+urlpatterns = [
+    path("workers", service.WorkersView.as_view(), name="workers"),
+    path("queues", service.QueuesView.as_view(), name="queues"),
+    path("products/<str:product>/hold", holds.HoldView.as_view(), name="hold"),
+    path("products/<str:product>/release", holds.ReleaseView.as_view(), name="release"),
+    path("jobs", views.JobsView.as_view(), name="jobs"),
+    path("jobs/stats", views.StatsView.as_view(), name="job-stats"),
+    # Paths of one job come last: an id is any word.
+    path("jobs/<str:job_id>", views.JobView.as_view(), name="job"),
+    path("jobs/<str:job_id>/history", views.HistoryView.as_view(), name="job-history"),
+    path("jobs/<str:job_id>/cancel", views.CancelView.as_view(), name="job-cancel"),
+    path("jobs/<str:job_id>/pause", views.PauseView.as_view(), name="job-pause"),
+    path("jobs/<str:job_id>/resume", views.ResumeView.as_view(), name="job-resume"),
+    path("jobs/<str:job_id>/reschedule", views.RescheduleView.as_view(), name="job-reschedule"),
+    path("jobs/<str:job_id>/retry", views.RetryView.as_view(), name="job-retry"),
+    path("jobs/<str:job_id>/trigger", views.TriggerView.as_view(), name="job-trigger"),
+]
+
+service_patterns = [
+    path("healthz", service.HealthView.as_view(), name="healthz"),
+    path("readyz", service.ReadyView.as_view(), name="readyz"),
+    path("metrics", service.MetricsView.as_view(), name="metrics"),
+]

@@ -1,0 +1,95 @@
+"""A new time or grid for a job that exists: what is given changes, the rest of its schedule stays.
+
+`start_at`, `cron` (with `tz`) or `every` say when; a recurring job that is given only a `start_at`
+keeps its recurrence from then on, and one that is given `cron: null` or `every: null` becomes a
+one-off. A new `every` begins one interval from now unless `start_at` says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from core.clock import database_now
+from core.errors import Invalid
+from core.fields import reject_unknown
+from core.times import to_ms_or_none
+from jobs.lifecycle import intervene
+from jobs.lifecycle.rows import lock_job
+from jobs.models import Execution, Job
+from jobs.operations.interventions import told
+from jobs.schedule import Schedule, first_occurrence, next_occurrence, parse_schedule
+from jobs.schedule.parsing import FIELDS
+from jobs.states import Trigger
+
+_ALIASES = {"end_date": "endDate", "timezone": "tz"}
+_RECURRENCE = ("cron", "every")
+_ONLY_RECURRING = ("tz", "limit", "endDate", "jitter")
+
+
+def reschedule(job_id: UUID, changes: Mapping[str, Any], *, actor: str = "") -> Job:
+    """Change when a job runs. Raises Invalid (the changes, a limit already reached), IllegalTransition."""
+    reject_unknown(changes, FIELDS)
+    given = {_ALIASES.get(name, name): value for name, value in changes.items()}
+    if not given:
+        raise Invalid("give a new start_at, cron (with tz) or every", code="nothing_to_change")
+    with transaction.atomic():
+        job = lock_job(job_id)
+        now = database_now()
+        schedule, as_given = _changed(job, given, now)
+        return told(intervene.reschedule(job_id, schedule, as_given=as_given, actor=actor))
+
+
+def _changed(job: Job, given: dict[str, Any], now: datetime) -> tuple[Schedule, dict[str, Any]]:
+    """The schedule after the changes, and how it reads when written out."""
+    merged = {**_as_it_is(job, given), **given}
+    if not any(merged.get(name) is not None for name in _RECURRENCE):
+        merged = {name: value for name, value in merged.items() if name in given or name not in _ONLY_RECURRING}
+    merged = {name: value for name, value in merged.items() if value is not None}
+    schedule = parse_schedule(merged, now=now, path="")
+    if schedule.every is not None:
+        schedule = replace(schedule, anchor_at=_anchor(job, schedule, given, now))
+    if not schedule.recurring and schedule.start_at is None and job.recurring:
+        raise Invalid.field("start_at", "say when the job is to run, now that it no longer recurs")
+    return _past_what_ran(job, schedule, now), merged
+
+
+def _as_it_is(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The job's schedule in the API's words, without what the changes replace."""
+    kept: dict[str, Any] = {"overlap": job.overlap, "misfire": job.misfire, "misfire_grace": job.misfire_grace}
+    kept |= {"dst_gap": job.dst_gap, "dst_overlap": job.dst_overlap, "jitter": job.jitter or None}
+    kept |= {"limit": job.limit, "endDate": to_ms_or_none(job.end_date), "tz": job.tz if job.recurring else None}
+    if given.get("cron") is None and given.get("every") is None:
+        kept |= {"cron": job.cron or None, "every": job.every, "start_at": to_ms_or_none(job.start_at)}
+    return kept
+
+
+def _anchor(job: Job, schedule: Schedule, given: Mapping[str, Any], now: datetime) -> datetime:
+    """Occurrence 0 of an interval: the new start, one interval from now, or the grid as it was."""
+    assert schedule.every is not None
+    if given.get("start_at") is not None and schedule.start_at is not None:
+        return schedule.start_at
+    if given.get("every") is not None or job.anchor_at is None:
+        return now + timedelta(milliseconds=schedule.every)
+    return job.anchor_at
+
+
+def _past_what_ran(job: Job, schedule: Schedule, now: datetime) -> Schedule:
+    """A grid that goes on does so after the occurrence that it has already opened: each runs once."""
+    first = first_occurrence(schedule, now=now)
+    if first is None or not schedule.recurring:
+        return schedule
+    opened = Execution.objects.filter(job_id=job.pk, trigger=Trigger.SCHEDULE, scheduled_at=first, attempt__gt=0)
+    if not opened.exists():
+        return schedule
+    following = next_occurrence(schedule, after=first)
+    if following is None:
+        raise Invalid.field("endDate", "no occurrence is left before it", code="no_occurrence")
+    if schedule.every is not None:
+        return replace(schedule, anchor_at=following)
+    return replace(schedule, start_at=following)

@@ -1,0 +1,151 @@
+"""Pruning: what ended long ago goes, with its history; what is open, or young, stays as it is."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from core import clock
+from jobs import chores, fsck
+from jobs.lifecycle import prune as pruning
+from jobs.lifecycle.prune import Pruned, prune
+from jobs.models import Chore, Execution, Job, JobEvent
+from jobs.states import FINAL
+from tests.conformance.world import STATES, claim_one, complete, fresh, make_due, new_job, runs_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEPT = timedelta(days=90)
+LATER = timedelta(days=100)
+
+
+@pytest.mark.parametrize(("state", "recurring"), list(STATES))
+def test_of_every_state_only_final_jobs_go(state: str, recurring: bool) -> None:
+    job = STATES[state, recurring]()
+    with clock.shift(LATER):
+        pruned = prune(KEPT)
+    gone = state in FINAL
+    assert (pruned.jobs, pruned.finished) == (int(gone), True)
+    assert Job.objects.filter(pk=job.pk).exists() is not gone
+    if gone:
+        assert not Execution.objects.filter(job_id=job.pk).exists()
+        assert not JobEvent.objects.filter(job_id=job.pk).exists()
+    else:
+        assert fresh(job).status == state
+        assert [run.status for run in runs_of(job)] == [run.status for run in runs_of(job) if run.finished_at is None]
+
+
+def test_what_ended_lately_stays() -> None:
+    job = new_job()
+    assert complete(claim_one(job))
+    with clock.shift(timedelta(days=89)):
+        assert prune(KEPT) == Pruned()
+    assert len(runs_of(job)) == 1
+
+
+def test_an_old_job_that_ended_lately_stays() -> None:
+    job = new_job()
+    with clock.shift(timedelta(days=99)):
+        assert complete(claim_one(job))
+    with clock.shift(LATER):
+        assert prune(KEPT).jobs == 0
+    assert fresh(job).status == "completed"
+
+
+def test_a_job_that_goes_on_keeps_its_last_run_and_event() -> None:
+    job = new_job({"every": 3_600_000})
+    for _ in range(2):
+        assert complete(claim_one(job), '{"n": 1}')
+        make_due(job)
+    assert complete(claim_one(job), '{"n": 3}')
+    events = JobEvent.objects.filter(job_id=job.pk)
+    before = events.count()
+    with clock.shift(LATER):
+        pruned = prune(KEPT)
+    assert (pruned.jobs, pruned.runs, pruned.events) == (0, 2, before - events.count())
+    assert [run.result for run in runs_of(job)] == [{"n": 3}]
+    assert fresh(job).last_run_id == runs_of(job)[0].pk
+    assert list(events.values_list("seq", flat=True)) == [fresh(job).event_seq]
+    assert [check.name for check in fsck.CHECKS if check.find(10)] == []
+
+
+def test_events_of_a_deleted_job_go_too() -> None:
+    JobEvent.objects.create(
+        job_id="00000000-0000-7000-8000-000000000000", seq=1, type="job.deleted", status="completed",
+        at=clock.database_now(),
+    )  # fmt: skip
+    with clock.shift(LATER):
+        assert prune(KEPT).events == 1
+
+
+def test_more_than_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    for _ in range(5):
+        job = new_job()
+        assert complete(claim_one(job))
+    with clock.shift(LATER):
+        assert prune(KEPT).jobs == 5
+    assert (Job.objects.count(), Execution.objects.count(), JobEvent.objects.count()) == (0, 0, 0)
+
+
+def test_when_the_time_is_over_the_next_call_goes_on() -> None:
+    assert complete(claim_one(new_job()))
+    with clock.shift(LATER):
+        assert prune(KEPT, seconds=-1.0) == Pruned(finished=False)
+        assert prune(KEPT).jobs == 1
+
+
+def test_of_many_who_take_a_chore_at_once_one_gets_it() -> None:
+    got: list[bool] = []
+    start = threading.Barrier(8)
+
+    def taker() -> None:
+        start.wait(10)
+        try:
+            got.append(chores.take("prune", timedelta(hours=1)))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=taker) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(got) == [False] * 7 + [True]
+
+
+def test_a_chore_is_free_again_after_its_time() -> None:
+    assert chores.take("prune", timedelta(hours=1))
+    assert not chores.take("prune", timedelta(hours=1))
+    assert chores.take("other", timedelta(hours=1))
+    with clock.shift(timedelta(hours=1)):
+        assert chores.take("prune", timedelta(hours=1))
+    assert Chore.objects.count() == 2
+
+
+def test_the_task_prunes_once_however_often_it_is_sent() -> None:
+    for expected in (0, 1):
+        job = new_job()
+        assert complete(claim_one(job))
+        with clock.shift(LATER + timedelta(minutes=expected)):
+            chores._prune_in_turn()
+        assert Job.objects.count() == expected
+
+
+def test_the_command_says_what_it_deleted() -> None:
+    assert complete(claim_one(new_job()))
+    out = StringIO()
+    with clock.shift(LATER):
+        call_command("prune", "--days=30", stdout=out)
+    assert out.getvalue().startswith("deleted 1 jobs, 1 runs and ")
+
+
+def test_the_command_deletes_nothing_where_everything_is_kept(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.RETENTION_DAYS = 0
+    with pytest.raises(CommandError, match="RETENTION_DAYS is 0"):
+        call_command("prune")

@@ -1,0 +1,88 @@
+"""`python -m tests.oracle`: every offset change of every IANA zone from 1970 to 2037, a hundred crons each.
+
+Prints how many cases were compared and each kind of difference with its number; ends with 1 if any
+difference is not an intended one. `--sample N` takes N changes of each zone, by a fixed seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from importlib import resources
+from multiprocessing import Pool
+
+from core.zones import NAMES, TZDATA_VERSION
+from tests.oracle.compare import FIRST_YEAR, LAST_YEAR, Tally, changes, compare
+from tests.oracle.crons import CRONS
+
+CHUNK = 8  # changes in one task: enough work to be worth sending, small enough to end together
+MOST_TOLD = 40  # faults that are printed
+
+
+def distinct_zones() -> dict[str, list[str]]:
+    """One name for each content of a zone's file → the other names with the same content."""
+    seen: dict[bytes, str] = {}
+    zones: dict[str, list[str]] = {}
+    for name in sorted(NAMES):
+        content = resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
+        first = seen.setdefault(content, name)
+        zones.setdefault(first, [])
+        if first != name:
+            zones[first].append(name)
+    return zones
+
+
+def work(task: tuple[str, list[int]]) -> Tally:
+    """Compare some changes of one zone; runs in a process of its own."""
+    name, moments = task
+    tally = Tally()
+    for moment in moments:
+        compare(name, moment, CRONS, tally)
+    return tally
+
+
+def tasks(sample: int | None) -> tuple[list[tuple[str, list[int]]], int]:
+    """Pieces of work, and the number of changes in them."""
+    chosen = random.Random(1970)
+    pieces, count = [], 0
+    for name in distinct_zones():
+        moments = changes(name)
+        if sample is not None:
+            moments = chosen.sample(moments, min(sample, len(moments)))
+        count += len(moments)
+        pieces += [(name, moments[first : first + CHUNK]) for first in range(0, len(moments), CHUNK)]
+    return pieces, count
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.oracle", description=__doc__)
+    parser.add_argument("--sample", type=int, help="changes of each zone; all without it")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    zones = distinct_zones()
+    pieces, count = tasks(arguments.sample)
+    total = Tally()
+    with Pool(arguments.processes) as pool:
+        for done, tally in enumerate(pool.imap_unordered(work, pieces), 1):
+            total.add(tally)
+            if sys.stderr.isatty() and done % 50 == 0:
+                print(f"\r{done} of {len(pieces)}", end="", file=sys.stderr)
+    print(
+        f"tzdata {TZDATA_VERSION}: {len(NAMES)} zones, {len(zones)} of them different; {count} changes of offset "
+        f"{FIRST_YEAR}–{LAST_YEAR}, each ± 1 day; {len(CRONS)} crons"
+    )
+    print(f"{total.cases} cases, {total.occurrences} occurrences, {time.monotonic() - began:.0f} s")
+    for why, number in sorted(total.intended.items()):
+        print(f"{number} intended: {why}")
+    print(f"{len(total.faults)} not intended")
+    for fault in total.faults[:MOST_TOLD]:
+        print(f"  {fault}")
+    return 1 if total.faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
