@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import redis
 
-from benchmarks import p1_drain, p7_lateness, p8_latency, p12_embedded
+from benchmarks import p1_drain, p4_dispatch, p5_bulk, p7_lateness, p8_latency, p12_embedded
 from benchmarks.bench import Bench
 from benchmarks.measure import Row
 from benchmarks.peers import bullmq_peer
@@ -27,6 +27,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 CORES = 2  # everything shares so many, servers and load included
 ROWS: dict[str, Callable[[Bench], Row]] = {
     "P1": p1_drain.run,
+    "P4": p4_dispatch.run,
+    "P5": p5_bulk.run,
     "P7": p7_lateness.run,
     "P8": p8_latency.run,
     "P12": p12_embedded.run,

@@ -1,8 +1,8 @@
 """What has to happen inside the project's own processes: jobs created through its own functions.
 
-`python -m benchmarks.inside seed | create N SHARE | spread N SECONDS HEAD | dispatch N MIN MAX`
-with the project's environment variables. Never measures: it prepares, or plays the application
-that dispatches, and notes in each job's input what time it was.
+`python -m benchmarks.inside seed | create N SHARE | spread N SECONDS HEAD | dispatch N MIN MAX |
+single N THREADS` with the project's environment variables. It prepares, or plays the application that
+dispatches, and notes in each job's input what time it was; only `single` measures, and prints a rate.
 """
 
 from __future__ import annotations
@@ -74,19 +74,39 @@ def spread(count: int, seconds: float, head: float) -> None:
 
 def dispatch(count: int, shortest: float, longest: float) -> None:
     """Dispatches one by one at random gaps, as an application in the same process would."""
-    from django.db import transaction
-
-    from core.clock import database_now
-    from jobs import wakeup
-    from jobs.lifecycle.create import create_jobs
-    from jobs.schedule import Schedule
+    from jobs.operations.dispatch import dispatch as dispatch_one
+    from jobs.operations.request import DispatchRequest
 
     for _ in range(count):
         time.sleep(random.uniform(shortest, longest))
-        sent = time.time()
-        with transaction.atomic():
-            create_jobs([_job(Schedule(), sent=sent)], now=database_now())
-        wakeup.wake(["default"])
+        noted = {**BODY, "sent": time.time()}
+        dispatch_one(DispatchRequest(namespace=NAMESPACE, product=PRODUCT, env=ENV, target=TARGET, input=noted))
+
+
+def single(count: int, threads: int) -> None:
+    """Prints how many dispatches a second this process makes, one by one in each thread."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from benchmarks.rest import ACTION, APP, NOWHERE, catalog
+    from executors.catalog import document
+    from executors.catalog.schema import read_document
+    from jobs.operations.dispatch import dispatch as dispatch_one
+    from jobs.operations.request import DispatchRequest
+
+    document.store(PRODUCT, read_document(catalog(NOWHERE), PRODUCT))
+    request = DispatchRequest(
+        namespace="actions", product=PRODUCT, env=ENV, target={"app": APP, "event": ACTION}, input=BODY
+    )
+
+    def some(number: int) -> None:
+        for _ in range(number):
+            dispatch_one(request)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(some, [10] * threads))  # connections and caches are there
+        begin = time.perf_counter()
+        list(pool.map(some, [count // threads] * threads))
+        print(count // threads * threads / (time.perf_counter() - begin))
 
 
 def _job(schedule: Any, *, key: str = "", sent: float = 0.0) -> Any:
@@ -117,6 +137,15 @@ def _place() -> tuple[int, int]:
     return _known[0]
 
 
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "seed": seed,
+    "create": create,
+    "spread": spread,
+    "dispatch": dispatch,
+    "single": single,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inside")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -132,13 +161,15 @@ def main() -> None:
     single.add_argument("count", type=int)
     single.add_argument("shortest", type=float)
     single.add_argument("longest", type=float)
+    alone = commands.add_parser("single")
+    alone.add_argument("count", type=int)
+    alone.add_argument("threads", type=int)
     arguments = vars(parser.parse_args())
 
     import django
 
     django.setup()
-    run: dict[str, Callable[..., None]] = {"seed": seed, "create": create, "spread": spread, "dispatch": dispatch}
-    run[arguments.pop("command")](**arguments)
+    _COMMANDS[arguments.pop("command")](**arguments)
 
 
 if __name__ == "__main__":

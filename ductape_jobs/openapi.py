@@ -26,6 +26,7 @@ PROBLEMS = {
     "409": "The state does not allow it, or somebody else was first",
     "413": "The body is too long",
     "415": "The body is not JSON",
+    "422": "The idempotency key was used for another request",
     "429": "Too much at once: Retry-After says when to come back",
     "500": "Something went wrong here: the log knows it by its request id",
     "503": "The database is away or busy: Retry-After says when to come back",
@@ -80,7 +81,7 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
 
 def _problem_headers(status: str) -> dict[str, Any]:
     retry = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
-    return {**_HEADERS, **(retry if status in {"429", "503"} else {})}
+    return {**_HEADERS, **(retry if status in {"409", "429", "503"} else {})}
 
 
 def _components() -> Mapping[str, Any]:

@@ -59,7 +59,7 @@ def _why_not_ready() -> str | None:
         connection.close()
         return f"the database does not answer: {str(error).strip()}"
     if missing:
-        return f"{len(missing)} migrations are missing, such as {missing[0]}: run 'python manage.py migrate'"
+        return "migrations of this version are missing: 'python manage.py migrate' applies them"
     return None
 
 

@@ -222,7 +222,12 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {"aiohttp.access": {"level": "WARNING"}},
+    "loggers": {
+        "aiohttp.access": {"level": "WARNING"},
+        # A line for each wake-up, twice, says nothing about jobs.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
 }
 
 if not LOCAL:

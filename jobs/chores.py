@@ -18,6 +18,7 @@ from core.clock import database_now
 from core.times import EPOCH
 from jobs.lifecycle.prune import prune
 from jobs.models import Chore
+from jobs.operations import idempotency
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,10 @@ def prune_beside() -> None:
 
 def _prune_in_turn() -> None:
     try:
-        if settings.RETENTION_DAYS and take(PRUNE, PRUNE_EVERY):
+        if not take(PRUNE, PRUNE_EVERY):
+            return
+        idempotency.prune()
+        if settings.RETENTION_DAYS:
             done = prune(timedelta(days=settings.RETENTION_DAYS), seconds=PRUNE_SECONDS)
             logger.info(
                 "pruned %d jobs, %d runs, %d events older than %d days%s",

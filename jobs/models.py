@@ -393,3 +393,22 @@ class Chore(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class IdempotencyKey(models.Model):
+    """A key that a dispatch named, and what was answered to the first one: asked again within a
+    day, the same is answered. `scope` is a product, 0 the calls of operator keys over all of them."""
+
+    id = models.BigAutoField(primary_key=True)
+    scope = models.BigIntegerField()
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)  # SHA-256 of the canonical request, hex
+    result = models.JSONField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="idempotency_key_by_age")]
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once_per_scope")]
+
+    def __str__(self) -> str:
+        return self.key

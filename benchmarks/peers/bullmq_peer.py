@@ -42,6 +42,14 @@ class BullMQPeer:
         """Jobs added one by one to an idle worker: ms from before `add` to the start."""
         return [float(late) for late in self._run("latency", jobs, gap[0] * 1000, gap[1] * 1000)["late"]]
 
+    def add(self, jobs: int, at_once: int) -> float:
+        """Jobs added a second, one by one, so many calls in flight; nobody works on them."""
+        return jobs / float(self._run("add", jobs, at_once)["seconds"])
+
+    def add_bulk(self, jobs: int) -> float:
+        """Jobs added a second by addBulk, 1 000 in a call."""
+        return jobs / float(self._run("bulk", jobs)["seconds"])
+
     def _run(self, *arguments: object) -> dict[str, Any]:
         command = ["node", "noop.js", *map(str, arguments)]
         done = subprocess.run(

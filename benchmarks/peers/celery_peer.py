@@ -83,6 +83,16 @@ class CeleryPeer:
                 self._app.send_task("noop", args=[time.time()], ignore_result=True)
             return [(start - sent) * 1000 for sent, start in self._records(jobs + 1) if sent]
 
+    def delays(self, jobs: int) -> float:
+        """Tasks sent a second, one by one, with no worker to take them."""
+        self._app.send_task("noop", args=[0.0], ignore_result=True)  # the first one opens the connection
+        begin = time.perf_counter()
+        for _ in range(jobs):
+            self._app.send_task("noop", args=[0.0], ignore_result=True)
+        rate = jobs / (time.perf_counter() - begin)
+        self._redis.delete(QUEUE)
+        return rate
+
     def _fill(self, jobs: int) -> None:
         """The whole queue in one step: copies of a message that Celery itself made, put in place by a rename."""
         draft = f"{QUEUE}.draft"

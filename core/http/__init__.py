@@ -1,7 +1,7 @@
 """The one guarded outgoing HTTP client. Nothing else in the system opens outgoing HTTP.
 
-`await send(HttpRequest(...))` answers an HttpResponse or raises one of the errors below. How a
-request is parsed, pooled and bounded is known in this package only.
+`await send(HttpRequest(...))` answers an HttpResponse or raises one of the errors below. The
+library under it is known in `core.http.client` only.
 """
 
 from core.http.client import close, send

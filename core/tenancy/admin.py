@@ -52,6 +52,8 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "product" not in self.fields:  # a key that exists is shown, not edited
+            return
         self.fields["product"].help_text = "None: an operator key, which sees every product."
         self.fields["environments"].required = False
         self.fields["environments"].help_text = "None: all of the product's."

@@ -66,11 +66,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
-        kind, _, text = header.partition(" ")
-        text = text.strip()
-        if kind.lower() != "bearer" or not text:
-            raise Unauthenticated(f"the Authorization header is not understood: {HOW}")
-        principal = principal_of_key(text)
+        principal = principal_of_header(header)
         return principal, principal
 
     def authenticate_header(self, request: Request) -> str:
@@ -93,8 +89,7 @@ class HasScope(BasePermission):
                 return True  # no such method: the view answers 405
         if required is None:
             raise ImproperlyConfigured(f"{type(view).__name__} has no required_scope")
-        if not principal.may(required):
-            raise Forbidden(f"the API key {principal.name!r} lacks the scope {required!r}", code="scope_missing")
+        require(principal, required)
         return True
 
 
@@ -104,6 +99,23 @@ def principal_of(request: Any) -> Principal:
     if not isinstance(principal, Principal):
         raise Unauthenticated(f"this call needs a key: {HOW}")
     return principal
+
+
+def require(principal: Principal, scope: str) -> None:
+    """Raise Forbidden where the key lacks the scope."""
+    if not principal.may(scope):
+        raise Forbidden(f"the API key {principal.name!r} lacks the scope {scope!r}", code="scope_missing")
+
+
+def principal_of_header(header: str) -> Principal:
+    """The principal of an Authorization header. Raises Unauthenticated."""
+    if not header:
+        raise Unauthenticated(f"this call needs a key: {HOW}")
+    kind, _, text = header.partition(" ")
+    text = text.strip()
+    if kind.lower() != "bearer" or not text:
+        raise Unauthenticated(f"the Authorization header is not understood: {HOW}")
+    return principal_of_key(text)
 
 
 def principal_of_key(text: str) -> Principal:

@@ -31,16 +31,27 @@ log = logging.getLogger(__name__)
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """The REST framework's hook: an answer for every exception that a view let through."""
-    told = as_api_error(error)
-    if told is None:
-        log.error("request %s failed", request_id(), exc_info=error, extra={"request_id": request_id()})
-        told = _internal()
-    elif isinstance(told, Unavailable):
-        log.warning("request %s: the database is away: %s", request_id(), error, extra={"request_id": request_id()})
+    told = _told(error)
     headers = _headers(told)
     if (wait := getattr(error, "wait", None)) is not None:  # of the framework's Throttled
         headers["Retry-After"] = str(int(wait) + 1)
     return Response(problem(told), status=told.status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def answer_to(error: Exception) -> HttpResponse:
+    """The same for a view that does without the framework."""
+    return _answer(_told(error))
+
+
+def _told(error: Exception) -> ApiError:
+    """What the caller is told; the log hears of what is not the caller's doing."""
+    told = as_api_error(error)
+    if told is None:
+        log.error("request %s failed", request_id(), exc_info=error, extra={"request_id": request_id()})
+        return _internal()
+    if isinstance(told, Unavailable):
+        log.warning("request %s: the database is away: %s", request_id(), error, extra={"request_id": request_id()})
+    return told
 
 
 def problem(error: ApiError) -> dict[str, Any]:

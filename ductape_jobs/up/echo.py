@@ -74,11 +74,15 @@ class Echo:
                 sent = {"method": self.command, "path": self.path, "body": shown}
                 status, answer = echo.answer(path, self.headers.get("Idempotency-Key", ""), sent)
                 payload = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(payload)))
+                    self.end_headers()
+                    self.wfile.write(payload)
+                except ConnectionError:  # its job was cancelled or timed out meanwhile
+                    console.line("echo", f"{self.command} {self.path}: the caller hung up")
+                    return
                 console.line("echo", f"{self.command} {self.path} {body[:200]} → {status}")
 
             do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - the names that http.server calls

@@ -50,7 +50,8 @@ class Supervisor:
         self._url = f"http://127.0.0.1:{settings.PORT}"
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        # SIGINT too: a shell without job control starts what is in the background with it ignored.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         try:
             self._start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ObjectDoesNotExist
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from core.errors import ApiError
@@ -38,6 +39,8 @@ class EntryForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
+        if not self.errors and not self.instance.pk and self._is_there():
+            self.add_error(None, "There is one of that name already: change it instead.")
         if not self.errors:
             try:
                 editing.store_part(self.product().tag, self.part(), actor=self.actor, dry_run=True)
@@ -64,10 +67,16 @@ class EntryForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
         raise NotImplementedError
 
     def validate_unique(self) -> None:
-        """The document says what may be there once: an entry that exists is changed, not doubled."""
+        """`clean` has looked: the model's own constraints name columns that no form has."""
 
     def validate_constraints(self) -> None:
         """As above."""
+
+    def _is_there(self) -> bool:
+        try:
+            return self.stored() is not None
+        except ObjectDoesNotExist:
+            return False
 
     def _add_problem(self, path: str, detail: str) -> None:
         group, _, name = path.partition(".")

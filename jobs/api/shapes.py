@@ -188,7 +188,7 @@ def _lateness(run: Execution) -> int | None:
 
 
 def _between(start: datetime | None, end: datetime | None) -> int | None:
-    return None if start is None or end is None else max((end - start) // _MILLISECOND, 0)
+    return None if start is None or end is None else max(to_ms(end) - to_ms(start), 0)  # as their ms differ
 
 
 def hold_shape(hold: Hold) -> dict[str, Any]:

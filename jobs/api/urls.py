@@ -5,8 +5,15 @@ from __future__ import annotations
 from django.urls import path
 
 from jobs.api import holds, service, views
+from jobs.api.dispatch import DispatchManyView, dispatch_view
+from jobs.operations.targets import TARGETS
 
 urlpatterns = [
+    *(
+        path(f"{names.path}/dispatch", dispatch_view(names).as_view(), name=f"dispatch-{names.namespace}")
+        for names in TARGETS.values()
+    ),
+    path("jobs/dispatch-many", DispatchManyView.as_view(), name="dispatch-many"),
     path("workers", service.WorkersView.as_view(), name="workers"),
     path("queues", service.QueuesView.as_view(), name="queues"),
     path("products/<str:product>/hold", holds.HoldView.as_view(), name="hold"),

@@ -57,6 +57,8 @@ class Draft(NamedTuple):
     """A new job as it will be, not stored yet."""
 
     job_id: UUID
+    product_id: int
+    environment_id: int
     status: JobStatus
     scheduled_at: datetime
     recurring: bool
@@ -122,7 +124,10 @@ def draft(request: NewJob, *, now: datetime) -> Draft:
             scoped_key(request.product_id, request.environment_id, request.concurrency_key),
             request.concurrency_limit, now,
         )  # fmt: skip
-    return Draft(job_id, status, first, schedule.recurring, upcoming, upcoming_due, request.queue, job, run)
+    return Draft(
+        job_id, request.product_id, request.environment_id, status, first, schedule.recurring, upcoming, upcoming_due,
+        request.queue, job, run,
+    )  # fmt: skip
 
 
 def _json(value: Mapping[str, Any]) -> str:

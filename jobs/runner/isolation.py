@@ -7,28 +7,20 @@ whose run was taken away is killed. Children are kept for the next run while the
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from executors.base import INTERNAL_ERROR, Call, Failed, Outcome
+from executors.base import Call, Outcome
+from executors.isolated import Died, serve
 
 _CALL_FIELDS = [field.name for field in fields(Call) if field.name != "cancelled"]
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads and a loop is undefined
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """The child ended without an answer."""
-
-    text: str
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +67,7 @@ class Isolation:
 
     def _start(self) -> _Child:
         parent, pipe = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_serve, args=(pipe, os.getpid()), daemon=True, name="isolated run")
+        process = _SPAWN.Process(target=serve, args=(pipe, os.getpid()), daemon=True, name="isolated run")
         process.start()
         pipe.close()
         child = _Child(process, parent)
@@ -105,34 +97,3 @@ def _ask(child: _Child, message: dict[str, Any]) -> Outcome | Died:
         if code is not None and code < 0:
             return Died(f"its process was ended by {signal.Signals(-code).name}")
         return Died(f"its process exited with status {code}")
-
-
-def _serve(pipe: Connection, parent: int) -> None:
-    """In the child: one attempt after the other, until the parent is gone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no orphan outlives its worker
-    if os.getppid() != parent:
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent drains, then kills
-    import django
-
-    django.setup()
-    from executors import registry
-
-    while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            return
-        call = Call(**message)
-        try:
-            outcome: Outcome = asyncio.run(_run(registry.get(call.namespace), call))
-        except Exception as error:
-            outcome = Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
-        pipe.send(outcome)
-
-
-async def _run(executor: Any, call: Call) -> Outcome:
-    outcome: Outcome = await executor.execute(call)
-    return outcome

@@ -18,13 +18,14 @@ from core.errors import ApiError
 from core.ids import encode
 from core.times import from_ms
 from executors.base import FORBIDDEN, INTERNAL_ERROR, NOT_FOUND, TIMEOUT, VALIDATION_ERROR, Call, Failed, Outcome
+from executors.isolated import Died
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
 from jobs.lifecycle.settle import Settlement
 from jobs.runner.database import DatabaseThread
 from jobs.runner.flights import Flights, Flying, Held
-from jobs.runner.isolation import Died, Isolation
+from jobs.runner.isolation import Isolation
 from jobs.runner.keeper import Keeper
 from jobs.runner.outcome import decide
 from jobs.runner.resolution import Resolution
@@ -62,8 +63,13 @@ class Runner:
         # A thread that has its answer from the database waits this long for the busy loop to let
         # go of the interpreter: with Python's 5 ms every claim would begin late.
         sys.setswitchinterval(SWITCH_SECONDS)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._main())
+        # No asyncio.Runner: on leaving it waits for every task, also those that ignore being cancelled.
+        loop = uvloop.new_event_loop()
+        try:
+            loop.run_until_complete(self._main())
+            loop.run_until_complete(_end_the_rest())
+        finally:
+            loop.close()
 
     def ring(self, queue: str) -> None:
         """A wake-up for `queue` arrived."""
@@ -376,6 +382,17 @@ class Runner:
                     logger.error("run %d of %s: %s", flying.claim.run_id, encode("job", flying.claim.job_id), text)
                     self._end(flying, Failed(code=TIMEOUT, message=text, retryable=True))
                     flying.dropped = True
+
+
+async def _end_the_rest() -> None:
+    """Cancel what is left of the loop's tasks; what does not end soon is left behind."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    if rest:
+        _, deaf = await asyncio.wait(rest, timeout=RETRY_SECONDS)
+        if deaf:
+            logger.warning("%d tasks ignore being cancelled: they end with the process", len(deaf))
 
 
 _CODES = {403: FORBIDDEN, 404: NOT_FOUND}

@@ -18,7 +18,6 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +50,13 @@ class Answer:
 class Call:
     """What the receiver saw of one outgoing call."""
 
+    number: int
     key: str  # Idempotency-Key: "<job id>:<run number>"
     job_id: str
     attempt: int
     path: str
     at: float  # Unix time
+    hung_up_at: float | None  # when the worker closed the connection without waiting for the answer
 
 
 class Process:
@@ -146,7 +147,6 @@ class System:
         self.received = folder / "received.jsonl"
         self.processes: list[Process] = []
         self._names: Counter[str] = Counter()
-        self._stack = ExitStack()
         self.environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "ductape_jobs.settings",
@@ -176,19 +176,22 @@ class System:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None:
             self.show()
+        self.close()
+
+    def close(self) -> None:
+        """End every process; twice does no harm."""
         for process in self.processes:
             if process.alive:  # all at once, so that they end side by side
                 process.thaw()
                 process.terminate()
         for process in reversed(self.processes):
             process.end()
-        self._stack.close()
 
     def show(self, lines: int = 60) -> None:
         """Print the end of every log."""
         for log in sorted(self.folder.glob("*.log")):
-            text = log.read_text(errors="replace").splitlines()[-lines:]
-            print(f"\n--- {log.name} ---", *text, sep="\n")
+            text = [line for line in log.read_text(errors="replace").splitlines() if "Task jobs.wake" not in line]
+            print(f"\n--- {log.name} ---", *text[-lines:], sep="\n")
 
     def launch(self, name: str, *arguments: str, **variables: str) -> Process:
         self._names[name] += 1
@@ -217,10 +220,16 @@ class System:
         for _ in range(workers):
             self.worker()
         if api:
-            wait_until(self.healthy, "the API answers", READY_SECONDS)
+            wait_until(lambda: self._all_alive() and self.healthy(), "the API answers", READY_SECONDS)
             self.put_catalog()
         self.wait_for_workers(workers)
         wait_until(lambda: self.count("jobs_scheduler") >= schedulers, "schedulers are there", READY_SECONDS)
+
+    def _all_alive(self) -> bool:
+        dead = [process.log.name for process in self.processes if not process.alive]
+        if dead:
+            raise RuntimeError(f"ended while the system was started: {', '.join(dead)}")
+        return True
 
     def workers(self) -> list[Process]:
         return [process for process in self.processes if process.name == "worker" and process.alive]
@@ -260,10 +269,12 @@ class System:
 
     # --- the API ----------------------------------------------------------------------------
 
-    def call(self, method: str, path: str, body: object = None, *, timeout: float = 70.0) -> Answer:
+    def call(
+        self, method: str, path: str, body: object = None, *, timeout: float = 70.0, port: int | None = None
+    ) -> Answer:
         """One request. An answer of any status; an OSError where there is none."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
+            f"http://127.0.0.1:{port or self.port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {OPERATOR_KEY}", "Content-Type": "application/json"},
@@ -278,9 +289,9 @@ class System:
         seconds = time.monotonic() - began
         return Answer(status, json.loads(text) if text else None, headers, seconds)
 
-    def healthy(self) -> bool:
+    def healthy(self, port: int | None = None) -> bool:
         try:
-            return self.call("GET", "/healthz", timeout=2).status == 200
+            return self.call("GET", "/healthz", timeout=2, port=port).status == 200
         except OSError:
             return False
 
@@ -299,25 +310,60 @@ class System:
         assert answer.status == 200, answer
 
     @staticmethod
+    def echo(seconds: float = 0.0, **fields: Any) -> dict[str, Any]:
+        """A job that makes no call."""
+        base = {"namespace": "echo", "product": PRODUCT, "env": ENV, "event": "echo"}
+        return {**base, "input": {"seconds": seconds}, **fields}
+
+    @staticmethod
+    def poison(what: str, **fields: Any) -> dict[str, Any]:
+        """A job that harms its process: crash, loop, deaf."""
+        return {"namespace": "poison", "product": PRODUCT, "env": ENV, "event": what, "input": {}, **fields}
+
+    def _act(self, path: str, **body: Any) -> Answer:
+        answer = self.call("POST", path, body)
+        assert answer.status == 200, answer
+        return answer
+
+    def cancel(self, job_id: str) -> Answer:
+        return self._act(f"/v1/jobs/{job_id}/cancel")
+
+    def hold(self, namespace: str = "actions") -> None:
+        """Runs of the namespace wait as queued."""
+        self._act(f"/v1/products/{PRODUCT}/hold", namespace=namespace)
+
+    def release(self) -> None:
+        self._act(f"/v1/products/{PRODUCT}/release")
+
+    @staticmethod
     def job(path: str = "hit", **fields: Any) -> dict[str, Any]:
         """A dispatch of the receiver's app, as the API takes it."""
         return {
-            "product": PRODUCT, "env": ENV, "app": APP, "event": "call",
+            "namespace": "actions", "product": PRODUCT, "env": ENV, "app": APP, "event": "call",
             "input": {"params": {"path": path}, "body": {"number": next(_numbers)}}, **fields,
         }  # fmt: skip
 
     def dispatch(self, path: str = "hit", **fields: Any) -> str:
         """A job of the receiver's app; its id."""
-        answer = self.call("POST", "/v1/actions/dispatch", self.job(path, **fields))
+        answer = self.try_dispatch(path, **fields)
         assert answer.status == 201, answer
         return str(answer.body["job_id"])
 
+    def try_dispatch(self, path: str = "hit", *, port: int | None = None, **fields: Any) -> Answer:
+        """The same; whatever the API (the one on that port) answers."""
+        job = self.job(path, **fields)
+        del job["namespace"]
+        return self.call("POST", "/v1/actions/dispatch", job, port=port)
+
     def dispatch_many(self, count: int, path: str = "hit", **fields: Any) -> list[str]:
-        """That many jobs; their ids."""
+        """That many jobs of the receiver's app; their ids."""
+        return self.submit([self.job(path, **fields) for _ in range(count)])
+
+    def submit(self, jobs: Sequence[Mapping[str, object]]) -> list[str]:
+        """Jobs as the API takes them, of any namespace; their ids."""
         made: list[str] = []
-        for start in range(0, count, 1_000):
-            jobs = [{"namespace": "actions", **self.job(path, **fields)} for _ in range(min(1_000, count - start))]
-            answer = self.call("POST", "/v1/jobs/dispatch-many", {"jobs": jobs})
+        for start in range(0, len(jobs), 1_000):
+            answer = self.call("POST", "/v1/jobs/dispatch-many", {"jobs": jobs[start : start + 1_000]})
             assert answer.status == 201, answer
             made += [one["job_id"] for one in answer.body["jobs"]]
         return made
@@ -344,22 +390,24 @@ class System:
 
     def calls(self, *job_ids: str) -> list[Call]:
         """What the receiver saw, in order; of those jobs only, if any are named."""
-        wanted, found = set(job_ids), []
         if not self.received.exists():
             return []
-        for line in self.received.read_text().splitlines():
-            request = json.loads(line)
-            headers = request["headers"]
-            call = Call(
-                key=headers.get("idempotency-key", ""),
-                job_id=headers.get("x-job-id", ""),
-                attempt=int(headers.get("x-attempt", "0")),
-                path=request["path"],
-                at=request["at"],
+        lines = [json.loads(line) for line in self.received.read_text().splitlines()]
+        hung_up = {line["hung_up"]: line["at"] for line in lines if "hung_up" in line}
+        calls = [
+            Call(
+                number=line["number"],
+                key=line["headers"].get("idempotency-key", ""),
+                job_id=line["headers"].get("x-job-id", ""),
+                attempt=int(line["headers"].get("x-attempt", "0")),
+                path=line["path"],
+                at=line["at"],
+                hung_up_at=hung_up.get(line["number"]),
             )
-            if not wanted or call.job_id in wanted:
-                found.append(call)
-        return found
+            for line in lines
+            if "headers" in line
+        ]
+        return [call for call in calls if not job_ids or call.job_id in job_ids]
 
     # --- the database -----------------------------------------------------------------------
 
@@ -435,6 +483,9 @@ class Cluster:
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True
         )
+        self.postgres.stop()
+        self.still = Postgres(self.folder / "still", copy_of=self.postgres)
+        self.postgres.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -448,8 +499,4 @@ class Cluster:
 
     def copy(self, folder: Path) -> Postgres:
         """A cluster of its own with the same template in it, not started: for tests that stop the database."""
-        self.postgres.stop()
-        try:
-            return Postgres(folder / "postgres", copy_of=self.postgres)
-        finally:
-            self.postgres.start()
+        return Postgres(folder / "postgres", copy_of=self.still)

@@ -9,7 +9,7 @@ In a test:
 
 As a process of its own (one JSON line per request, written before the answer):
 
-    python -m tests.servers.receiver --port 9009 --log received.jsonl
+    python -m tests.servers.receiver --port 9009 --log received.jsonl   # also who hung up before the answer
 
 and then `POST /_answers {"path": "/pay", "answers": [{"status": 503}, {}]}`, `GET /_requests`,
 `POST /_reset`. A path without answers gets 200 `{"ok": true}`. The receiver speaks HTTP/1.1 by
@@ -172,6 +172,12 @@ class Receiver:
             return request, _OK
         return request, answers.pop(0) if len(answers) > 1 else answers[0]
 
+    def _hung_up(self, request: Received) -> None:
+        """The caller closed its connection before it had the answer."""
+        if self._log is not None:
+            self._log.write(json.dumps({"hung_up": request.number, "at": time.time()}) + "\n")
+            self._log.flush()
+
     def _control(self, path: str, body: bytes) -> Answer:
         if path == "/_answers":
             told = json.loads(body)
@@ -192,6 +198,7 @@ class _Connection(asyncio.Protocol):
         self._receiver = receiver
         self._buffer = b""
         self._task: asyncio.Task[None] | None = None
+        self._waiting: Received  # the request that `_task` answers
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -203,6 +210,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._receiver.open_connections.discard(self)
         if self._task is not None:
+            self._receiver._hung_up(self._waiting)
             self._task.cancel()
 
     def abort(self) -> None:
@@ -223,6 +231,7 @@ class _Connection(asyncio.Protocol):
                 if answer.close or answer.garbage:
                     self._transport.close()
                 continue
+            self._waiting = request
             self._task = asyncio.get_running_loop().create_task(self._slowly(request, answer))
 
     async def _slowly(self, request: Received, answer: Answer) -> None:

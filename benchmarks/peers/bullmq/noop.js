@@ -1,6 +1,6 @@
 // BullMQ as a peer: a processor that does nothing but note when it began.
-// node noop.js drain N | delayed N SECONDS | latency N MIN_MS MAX_MS ; REDIS_PORT, CONCURRENCY.
-// Prints one line of JSON: {seconds} for drain, {late: [ms, ...]} for the others.
+// node noop.js drain N | delayed N SECONDS | latency N MIN_MS MAX_MS | add N AT_ONCE | bulk N ; REDIS_PORT, CONCURRENCY.
+// Prints one line of JSON: {seconds} for drain, add and bulk, {late: [ms, ...]} for the others.
 const { Queue, Worker } = require('bullmq');
 
 const [mode, ...numbers] = process.argv.slice(2);
@@ -58,10 +58,23 @@ async function latency(queue) {
   return { late };
 }
 
+async function one(queue) {
+  const begin = now();
+  const adder = async (count) => { for (let i = 0; i < count; i++) await queue.add('noop', { key: 'user_123' }); };
+  await Promise.all(Array.from({ length: from }, () => adder(Math.ceil(n / from))));
+  return { seconds: (now() - begin) / 1000 };
+}
+
+async function bulk(queue) {
+  const begin = now();
+  await add(queue, Array.from({ length: n }, () => ({ name: 'noop', data: { key: 'user_123' } })));
+  return { seconds: (now() - begin) / 1000 };
+}
+
 (async () => {
   const queue = new Queue(name, { connection, defaultJobOptions: { removeOnComplete: false } });
   await queue.waitUntilReady();
   await queue.obliterate({ force: true });
-  console.log(JSON.stringify(await { drain, delayed, latency }[mode](queue)));
+  console.log(JSON.stringify(await { drain, delayed, latency, add: one, bulk }[mode](queue)));
   process.exit(0);
 })().catch((error) => { console.error(error); process.exit(1); });

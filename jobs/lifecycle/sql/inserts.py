@@ -10,7 +10,7 @@ Values are UUIDs, aware datetimes, numbers, text and JSON texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -105,11 +105,12 @@ def _constants(model: type[models.Model]) -> dict[str, Any]:
     given = frozenset(_given(model))
     constants: dict[str, Any] = {}
     for field in model._meta.concrete_fields:
-        if field.column in given or field.generated or isinstance(field, models.AutoField):
+        column = str(field.column)
+        if column in given or field.generated or isinstance(field, models.AutoField):
             continue
         value = field.get_default()
         if value is not None:
-            constants[field.column] = strictjson.dumps(value).decode() if isinstance(field, JSONField) else value
+            constants[column] = strictjson.dumps(value).decode() if isinstance(field, JSONField) else value
     return constants
 
 
@@ -122,16 +123,38 @@ def _literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''").replace("%", "%%") + "'"
 
 
-def _copy(connection: BaseDatabaseWrapper, model: type[models.Model], rows: Iterable[Values]) -> None:
+def _copy(connection: BaseDatabaseWrapper, model: type[models.Model], rows: Sequence[Values]) -> None:
+    """COPY, as text written here: psycopg's own adaptation of 55 values a row takes three times as long."""
+    if not rows:
+        return
     constants = _constants(model)
     names = ", ".join(f'"{name}"' for name in (*_given(model), *constants))
-    tail = tuple(constants.values())
-    with (
-        connection.cursor() as sql,
-        sql.copy(f"COPY {model._meta.db_table} ({names}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row + tail)
+    known: dict[Any, str] = {}  # texts of moments, of which a batch has few
+    tail = "".join("\t" + _copied(value, known) for value in constants.values()) + "\n"
+    lines = ["\t".join([_copied(value, known) for value in row]) + tail for row in rows]
+    with connection.cursor() as sql, sql.copy(f"COPY {model._meta.db_table} ({names}) FROM STDIN") as copy:
+        copy.write("".join(lines))
+
+
+def _copied(value: Any, known: dict[Any, str]) -> str:
+    """A value in COPY's text format (PostgreSQL's manual, COPY, "Text Format")."""
+    kind = value.__class__
+    if kind is str:
+        if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
+            value = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+        return str(value)
+    if value is None:
+        return "\\N"
+    if kind is bool:
+        return "t" if value else "f"
+    if kind is datetime:
+        text = known.get(value)
+        if text is None:
+            text = known[value] = value.isoformat()
+        return text
+    if kind is UUID:
+        return f"{value.int:032x}"
+    return str(value) if kind is int else _copied(str(value), known)  # a subclass of text is text
 
 
 def _bound(connection: BaseDatabaseWrapper, row: Values) -> Values:

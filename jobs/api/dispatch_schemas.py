@@ -1,0 +1,86 @@
+"""The bodies and answers of the dispatch calls as OpenAPI schemas."""
+
+from __future__ import annotations
+
+from core.openapi import ANY_OBJECT, FLAG, TEXT, TIME, Schema, list_of, nullable, obj, one_of, ref
+from jobs.operations import request as limits
+from jobs.operations.dispatch import MOST_JOBS
+from jobs.operations.targets import TARGETS, TargetNames
+from jobs.states import JobStatus
+
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_NAME}
+_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_KEY}
+_DELAY: Schema = {"type": "number", "minimum": 0, "maximum": limits.LONGEST_DELAY, "description": "ms"}
+_CODES: Schema = {**list_of({"type": "string", "maxLength": limits.LONGEST_CODE}), "maxItems": limits.MOST_CODES}
+
+RETRY_CONFIG = obj(
+    {},
+    {
+        "initialDelay": _DELAY,
+        "maxDelay": _DELAY,
+        "backoffMultiplier": {"type": "number", "minimum": 1, "maximum": 100},
+        "jitter": FLAG,
+        "jitterPercent": {"type": "number", "minimum": 0, "maximum": 1},
+        "retryableErrors": _CODES,
+        "nonRetryableErrors": _CODES,
+    },
+)
+
+_OPTIONS: dict[str, Schema] = {
+    "product": {**_NAME, "description": "may be left out with a product's key"},
+    "env": {**_NAME, "description": "may be left out where the key allows just one"},
+    "input": {**ANY_OBJECT, "description": "at most 1 MiB of JSON"},
+    "schedule": ref("ScheduleChange"),
+    "retries": {"type": "integer", "minimum": 0, "maximum": limits.MOST_RETRIES, "default": 0},
+    "retryConfig": ref("RetryConfig"),
+    "on_lost": {**one_of(*limits.ON_LOST), "default": "retry"},
+    "timeout": {"type": "integer", "minimum": 1, "maximum": limits.LONGEST_TIMEOUT, "description": "ms"},
+    "priority": {"type": "integer", "minimum": 0, "maximum": limits.HIGHEST_PRIORITY, "default": 5},
+    "queue": {"type": "string", "pattern": f"^{limits.QUEUE.pattern}$"},
+    "concurrency_key": _KEY,
+    "concurrency_limit": {"type": "integer", "minimum": 1, "maximum": limits.MOST_AT_ONCE},
+    "unique_key": _KEY,
+    "on_conflict": {**one_of(*limits.ON_CONFLICT), "default": "return"},
+    "idempotency_key": {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_IDEMPOTENCY_KEY},
+    "labels": {"type": "object", "additionalProperties": TEXT, "maxProperties": limits.MOST_LABELS},
+    "session": {"description": "`{tag, token}` or `tag:jwt`: refused as not_supported for now"},
+    "cache": {**TEXT, "description": "refused as not_supported for now"},
+}
+
+
+def dispatch_body(names: TargetNames) -> Schema:
+    """The body of one namespace's dispatch; a target may be named by an alias, so none is required here."""
+    aliases = dict(names.aliases)
+    target: dict[str, Schema] = dict.fromkeys(names.fields, _NAME)
+    target |= {alias: {**_NAME, "description": f"another name for `{name}`"} for alias, name in aliases.items()}
+    required = {name: target.pop(name) for name in names.fields if name not in aliases.values()}
+    return obj(required, {**target, **{name: nullable(schema) for name, schema in _OPTIONS.items()}})
+
+
+_ITEM: Schema = {
+    "type": "object",
+    "required": ["namespace"],
+    "properties": {"namespace": one_of(*TARGETS), **{name: nullable(schema) for name, schema in _OPTIONS.items()}},
+    "description": "what a dispatch of that namespace takes",
+}
+MANY = obj(
+    {"jobs": {**list_of(_ITEM), "minItems": 1, "maxItems": MOST_JOBS}},
+    {"idempotency_key": _OPTIONS["idempotency_key"]},
+)
+
+RESULT = obj(
+    {
+        "job_id": TEXT,
+        "status": {**one_of(*map(str, JobStatus)), "description": "scheduled or queued, of a new job"},
+        "scheduled_at": TIME,
+        "recurring": FLAG,
+    },
+    {"next_run_at": {**TIME, "description": "of recurring jobs, in ms"}},
+)
+
+COMPONENTS: dict[str, Schema] = {
+    "RetryConfig": RETRY_CONFIG,
+    "DispatchMany": MANY,
+    "DispatchResult": RESULT,
+    "DispatchResults": obj({"jobs": list_of(ref("DispatchResult"))}),
+}

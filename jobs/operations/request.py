@@ -1,0 +1,237 @@
+"""What a dispatch may ask for, as a value, and whether each field makes sense by itself.
+
+Owns types, ranges and contradictions between fields, for every caller alike: REST, the older
+calls, the admin, Python code. Never queries: whether a target exists is `dispatch`'s question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from core.errors import FieldError, Invalid
+from core.fields import dotted, unknown_fields
+
+MOST_RETRIES = 100
+LONGEST_TIMEOUT = 86_400_000  # ms
+HIGHEST_PRIORITY = 9
+MOST_AT_ONCE = 1_000_000  # runs of one concurrency key
+MOST_LABELS = 16
+LONGEST_LABEL = 60
+LONGEST_LABEL_VALUE = 250
+LONGEST_NAME = 250  # of a product, an environment, a target
+LONGEST_KEY = 200  # unique_key, concurrency_key
+LONGEST_IDEMPOTENCY_KEY = 255
+LONGEST_DELAY = 86_400_000  # ms, of a back-off
+MOST_CODES = 50
+LONGEST_CODE = 60
+DEFAULT_MAX_DELAY = 300_000  # ms, `core.backoff`
+ON_LOST = ("retry", "fail")
+ON_CONFLICT = ("return", "reject", "replace")
+QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,59}")
+RETRY_FIELDS = frozenset(
+    {
+        "initialDelay",
+        "maxDelay",
+        "backoffMultiplier",
+        "jitter",
+        "jitterPercent",
+        "retryableErrors",
+        "nonRetryableErrors",
+    }
+)
+
+Problems = list[FieldError]
+Check = Callable[[Any, str, Problems], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DispatchRequest:
+    """One job to be dispatched. The names are the API's in Python's spelling, durations in ms.
+
+    `schedule`, `retry_config` and `session` are objects with the contract's own names in them.
+    """
+
+    namespace: str
+    target: Mapping[str, str]  # {"app": …, "event": …}
+    input: Mapping[str, Any] = field(default_factory=dict)
+    product: str | None = None  # may be left out where the key allows just one
+    env: str | None = None
+    schedule: Mapping[str, Any] | None = None  # none: now
+    retries: int = 0
+    retry_config: Mapping[str, Any] | None = None
+    on_lost: str = "retry"
+    timeout: int = 60_000
+    priority: int = 5
+    queue: str | None = None  # none: the default one, or the isolated one where the executor wants it
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
+    unique_key: str | None = None
+    on_conflict: str | None = None
+    idempotency_key: str | None = None
+    labels: Mapping[str, str] | None = None
+    session: Any = None
+    cache: str | None = None
+
+    def check(self) -> None:
+        """Raise Invalid with everything that is wrong in itself."""
+        problems: Problems = []
+        for name, shown, default, check in _CHECKED:
+            value = getattr(self, name)
+            if value is not default:
+                check(value, shown, problems)
+        if self.concurrency_limit is not None and self.concurrency_key is None:
+            _wrong(
+                problems, "concurrency_limit", "has no meaning without a `concurrency_key`: add one, or leave it out"
+            )
+        if self.on_conflict is not None and self.unique_key is None:
+            _wrong(problems, "on_conflict", "has no meaning without a `unique_key`: add one, or leave it out")
+        if problems:
+            first = problems[0]
+            raise Invalid(f"{first.field}: {first.detail}", code=first.code, errors=problems)
+
+
+def _wrong(problems: Problems, field: str, detail: str, code: str = "invalid") -> None:
+    problems.append(FieldError(field, code, detail))
+
+
+def _text(longest: int) -> Check:
+    def check(value: Any, name: str, problems: Problems) -> None:
+        if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
+            _wrong(problems, name, f"must be text of 1 to {longest} printable characters")
+
+    return check
+
+
+def _whole(low: int, high: int, unit: str = "") -> Check:
+    def check(value: Any, name: str, problems: Problems) -> None:
+        if value.__class__ is not int or not low <= value <= high:
+            _wrong(problems, name, f"must be a whole number{unit} from {low} to {high}")
+
+    return check
+
+
+def _one_of(*words: str) -> Check:
+    def check(value: Any, name: str, problems: Problems) -> None:
+        if not isinstance(value, str) or value not in words:
+            _wrong(problems, name, f"must be one of {', '.join(words)}")
+
+    return check
+
+
+def _object(value: Any, name: str, problems: Problems) -> None:
+    if not isinstance(value, Mapping):
+        _wrong(problems, name, "must be an object")
+
+
+def _queue(value: Any, name: str, problems: Problems) -> None:
+    if not isinstance(value, str) or not QUEUE.fullmatch(value):
+        _wrong(problems, name, "must be the name of a queue: letters, digits, _ . - and at most 60 of them")
+
+
+def _target(value: Any, name: str, problems: Problems) -> None:
+    if not isinstance(value, Mapping):
+        _wrong(problems, name, "must be an object")
+        return
+    for part, text in value.items():
+        if text is None:
+            _wrong(problems, part, "is required: it names what is to run", "required")
+        else:
+            _name(text, part, problems)
+
+
+def _labels(value: Any, name: str, problems: Problems) -> None:
+    if not isinstance(value, Mapping) or len(value) > MOST_LABELS:
+        _wrong(problems, name, f'must be an object of at most {MOST_LABELS} texts, such as {{"team": "billing"}}')
+        return
+    for label, text in value.items():
+        at = dotted(name, str(label)[:LONGEST_LABEL])
+        if not isinstance(label, str) or not 0 < len(label) <= LONGEST_LABEL or ":" in label:
+            _wrong(problems, at, f"a label's name has 1 to {LONGEST_LABEL} characters and no ':'")
+        elif not isinstance(text, str) or len(text) > LONGEST_LABEL_VALUE:
+            _wrong(problems, at, f"must be text of at most {LONGEST_LABEL_VALUE} characters: labels are flat")
+
+
+def _retry_config(value: Any, name: str, problems: Problems) -> None:
+    if not isinstance(value, Mapping):
+        _wrong(problems, name, 'must be an object such as {"initialDelay": 1000, "backoffMultiplier": 2}')
+        return
+    problems += unknown_fields(value, RETRY_FIELDS, name)
+    before = len(problems)
+    for part, check in _RETRY_CHECKS.items():
+        if value.get(part) is not None:
+            check(value[part], dotted(name, part), problems)
+    initial, most = value.get("initialDelay"), value.get("maxDelay")
+    if len(problems) == before and initial is not None and initial > (DEFAULT_MAX_DELAY if most is None else most):
+        told = f"{DEFAULT_MAX_DELAY} ms unless it is given" if most is None else f"{most} ms"
+        _wrong(problems, dotted(name, "initialDelay"), f"is longer than maxDelay ({told}), which would cut it")
+
+
+def _number(low: float, high: float, unit: str = "") -> Check:
+    def check(value: Any, name: str, problems: Problems) -> None:
+        if value.__class__ not in {int, float} or not low <= value <= high:
+            _wrong(problems, name, f"must be a number{unit} from {low:g} to {high:.10g}")
+
+    return check
+
+
+def _flag(value: Any, name: str, problems: Problems) -> None:
+    if not isinstance(value, bool):
+        _wrong(problems, name, "must be true or false")
+
+
+def _codes(value: Any, name: str, problems: Problems) -> None:
+    if (
+        not isinstance(value, (list, tuple))
+        or len(value) > MOST_CODES
+        or not all(isinstance(code, str) and 0 < len(code) <= LONGEST_CODE for code in value)
+    ):
+        _wrong(problems, name, f"must be a list of at most {MOST_CODES} codes, such as TIMEOUT")
+
+
+def _not_yet(what: str) -> Check:
+    def check(value: Any, name: str, problems: Problems) -> None:
+        _wrong(problems, name, f"{what} cannot be used yet: leave it out", "not_supported")
+
+    return check
+
+
+_name = _text(LONGEST_NAME)
+_RETRY_CHECKS: dict[str, Check] = {
+    "initialDelay": _number(0, LONGEST_DELAY, " of milliseconds"),
+    "maxDelay": _number(0, LONGEST_DELAY, " of milliseconds"),
+    "backoffMultiplier": _number(1, 100),
+    "jitter": _flag,
+    "jitterPercent": _number(0, 1),
+    "retryableErrors": _codes,
+    "nonRetryableErrors": _codes,
+}
+_CHECKS: dict[str, Check] = {
+    "namespace": _name,
+    "target": _target,
+    "input": _object,
+    "product": _name,
+    "env": _name,
+    "schedule": _object,
+    "retries": _whole(0, MOST_RETRIES),
+    "retry_config": _retry_config,
+    "on_lost": _one_of(*ON_LOST),
+    "timeout": _whole(1, LONGEST_TIMEOUT, " of milliseconds"),
+    "priority": _whole(0, HIGHEST_PRIORITY),
+    "queue": _queue,
+    "concurrency_key": _text(LONGEST_KEY),
+    "concurrency_limit": _whole(1, MOST_AT_ONCE),
+    "unique_key": _text(LONGEST_KEY),
+    "on_conflict": _one_of(*ON_CONFLICT),
+    "idempotency_key": _text(LONGEST_IDEMPOTENCY_KEY),
+    "labels": _labels,
+    "session": _not_yet("a session"),
+    "cache": _not_yet("a cache"),
+}
+_SHOWN = {"retry_config": "retryConfig"}
+# (name, name in the API, default, check): a field that holds its very default needs no look.
+_CHECKED = [
+    (each.name, _SHOWN.get(each.name, each.name), each.default, _CHECKS[each.name]) for each in fields(DispatchRequest)
+]

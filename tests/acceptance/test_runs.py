@@ -1,0 +1,55 @@
+"""Deadlines, cancellation and the number of connections, seen from outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.matching import match
+from tests.acceptance.system import System
+from tests.acceptance.test_outages import cancelled_after
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+MOST_CONNECTIONS = 4
+
+
+def test_a_call_is_given_up_at_its_deadline(house: System, note: Callable[[str, str], None]) -> None:
+    house.answer("slow", {"hang": True})
+    job_id = house.dispatch("slow", timeout=1_000)
+    house.wait_for([job_id], "failed", 10)
+    (run,) = house.history(job_id)
+    (call,) = house.calls(job_id)
+    assert (run["code"], run["retryable"]) == ("TIMEOUT", True)
+    assert call.hung_up_at is not None
+    note("P-D", f"a time-out of 1 s: hung up after {call.hung_up_at - call.at:.2f} s")
+
+
+def test_a_cancel_reaches_a_running_call_within_a_second(house: System, note: Callable[[str, str], None]) -> None:
+    after = cancelled_after(house, "cancelled")
+    assert after < 1.0
+    house.fsck()
+    note("P-C", f"cancelled with Redis: the worker hung up after {after:.2f} s")
+
+
+def test_a_worker_holds_four_connections_at_most_whatever_its_concurrency(
+    house: System, note: Callable[[str, str], None]
+) -> None:
+    for worker in house.workers():
+        worker.end()
+    house.worker(DATABASE_URL=f"{house.database_url}?application_name=counted", CONCURRENCY="1000")
+    house.wait_for_workers(1)
+    house.answer("counted", {"delay": 0.2})
+    job_ids = house.dispatch_many(3_000, "counted", retries=1)
+    most = 0
+    until = time.monotonic() + 60
+    while house.statuses(job_ids)["completed"] < len(job_ids) and time.monotonic() < until:
+        rows = house.rows("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted'")
+        most = max(most, rows[0][0])
+        time.sleep(0.02)
+    matched = match(house, job_ids)
+    assert 0 < most <= MOST_CONNECTIONS
+    house.fsck()
+    note("P-N", f"a worker with 1000 places: at most {most} connections; {matched}")

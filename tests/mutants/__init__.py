@@ -1,0 +1,1 @@
+"""Guards taken out, and the tests that notice: `python -m tests.mutants` prints the table."""

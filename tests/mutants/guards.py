@@ -1,0 +1,145 @@
+"""Each guard of the engine as a mutant, the code without it, and the test that goes red. Data only.
+
+Guards that stand behind one another are taken out together: alone, each of them leaves the others.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+SITE = Path(__file__).resolve().parent / "site"
+
+PROMOTE = "jobs.lifecycle.promote"
+REAP = "jobs.lifecycle.reap"
+POSTGRESQL = "jobs.lifecycle.sql.postgresql"
+SQLITE = "jobs.lifecycle.sql.sqlite"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mutant:
+    """`changes` are (module, old text, new text); `sql` drops the constraints that would forbid the result."""
+
+    name: str
+    guard: str
+    changes: tuple[tuple[str, str, str], ...]
+    killed_by: str  # a test's path and name
+    sql: tuple[str, ...] = ()
+    postgresql: bool = True  # else the test runs on SQLite
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make a process run without the guard."""
+        return {"MUTANT": json.dumps(self.changes), "PYTHONPATH": str(SITE)}
+
+
+_UPDATE_GUARD = "x.id = c.id AND x.status || '' = 'queued'"
+_CLAIM = "NOT (SELECT waiting FROM keyed)\n    AND {_MAY_RUN}\n  ORDER BY e.priority DESC, e.due_at, e.id\n  LIMIT %(room)s\n"
+
+# What the three faults rest on: each is shown by the fault's own scenario with real processes.
+LATE_RESULT = Mutant(
+    name="finish without the fence",
+    guard="an outcome is written under the fence it was claimed with",
+    changes=((POSTGRESQL, "x.fence = l.fence AND x.status", "x.status"),),
+    killed_by="tests/acceptance/test_mutation_proofs.py::test_f1_goes_red_when_outcomes_are_written_without_their_fence",
+)
+DOUBLE_PROMOTION = Mutant(
+    name="promote without guards",
+    guard="the lock of the job, the status it was read with, and one row per occurrence",
+    changes=(
+        (PROMOTE, "Job.objects.select_for_update(skip_locked=True, no_key=True)\n            .filter(next_due_at__lte=now)", "Job.objects\n            .filter(next_due_at__lte=now)"),
+        (PROMOTE, "WHERE id = %s AND status = %s\n", "WHERE id = %s AND status <> ('-' || %s)\n"),
+    ),
+    sql=("DROP INDEX execution_one_per_occurrence",),
+    killed_by="tests/acceptance/test_mutation_proofs.py::test_f4_goes_red_when_schedulers_promote_without_their_guards",
+)  # fmt: skip
+DOUBLE_CLAIM = Mutant(
+    name="claim without guards",
+    guard="the lock of the job and the status of the run in a claim",
+    changes=(
+        (POSTGRESQL, _CLAIM + "  FOR NO KEY UPDATE OF j SKIP LOCKED\n", _CLAIM),
+        (POSTGRESQL, _UPDATE_GUARD, "x.id = c.id"),
+    ),
+    killed_by="tests/acceptance/test_mutation_proofs.py::test_f13_goes_red_when_runs_are_claimed_without_their_guards",
+)
+
+FAULTS = (LATE_RESULT, DOUBLE_PROMOTION, DOUBLE_CLAIM)
+
+MUTANTS = (
+    *FAULTS,
+    Mutant(
+        name="promote without the lock",
+        guard="a second scheduler passes over locked jobs",
+        changes=(
+            (PROMOTE, "Job.objects.select_for_update(skip_locked=True, no_key=True)\n            .filter(next_due_at__lte=now)", "Job.objects\n            .filter(next_due_at__lte=now)"),
+        ),
+        killed_by="tests/conformance/test_leases.py::test_a_second_scheduler_passes_over_the_jobs_that_the_first_is_promoting",
+    ),
+    Mutant(
+        name="reaper keeps the fence",
+        guard="what is taken back has its fence raised",
+        changes=((REAP, "        back,\n        fence=run.fence + 1,", "        back,\n        fence=run.fence,"),),
+        killed_by="tests/conformance/test_claims.py::test_the_runs_of_a_worker_that_died_run_again_under_a_higher_fence",
+    ),
+    Mutant(
+        name="reaper without the lease",
+        guard="a beat that comes first keeps the worker alive",
+        changes=(
+            (REAP, "expired = Worker.objects.filter(settled=False, stopped_at__isnull=True, lease_until__lt=now)", "expired = Worker.objects.filter(settled=False, stopped_at__isnull=True)"),
+            (REAP, "Worker.objects.filter(pk=worker_id, stopped_at__isnull=True, lease_until__lt=now)", "Worker.objects.filter(pk=worker_id, stopped_at__isnull=True)"),
+        ),
+        killed_by="tests/conformance/test_claims.py::test_a_lease_that_ran_out_is_renewed_by_a_beat_that_comes_before_the_reaper",
+    ),
+    Mutant(
+        name="reaper takes from anybody",
+        guard="a loss is written for its owner's run, under the fence it was seen with",
+        changes=((REAP, "if fence is not None and run.fence != fence:", "if False:"),),
+        killed_by="tests/conformance/test_leases.py::test_a_loss_is_written_only_under_the_fence_it_was_seen_with",
+        postgresql=False,
+    ),
+    Mutant(
+        name="claim by the dead",
+        guard="a worker that was taken for dead claims nothing",
+        changes=((POSTGRESQL, "w.id = %(worker)s AND w.stopped_at IS NULL", "w.id = %(worker)s"),),
+        killed_by="tests/conformance/test_leases.py::test_a_worker_that_was_taken_for_dead_claims_nothing",
+    ),
+    Mutant(
+        name="settled at once",
+        guard="a stopped worker is looked at until no claim of it can be on its way",
+        changes=((REAP, "stopped.filter(~Exists(owns), stopped_at__lt=now - SETTLED_AFTER)", "stopped.filter(~Exists(owns))"),),
+        killed_by="tests/conformance/test_leases.py::test_a_claim_that_was_on_its_way_when_its_worker_was_stopped_is_still_taken_back",
+    ),
+    Mutant(
+        name="scheduler without patience",
+        guard="after a database that hung, a lease passes before anything is taken back",
+        changes=(("jobs.scheduler", "if at - self._answered > GAP_SECONDS:", "if False:"),),
+        killed_by="tests/conformance/test_leases.py::test_after_a_database_that_hung_a_scheduler_waits_a_lease_before_it_takes_anything_back",
+        postgresql=False,
+    ),
+    Mutant(
+        name="claim in spite of a hold",
+        guard="a hold is a condition of the claim",
+        changes=((POSTGRESQL, "WHERE h.product_id = e.product_id", "WHERE h.product_id = -e.product_id"),),
+        killed_by="tests/conformance/test_claims.py::test_a_hold_covers_its_scope_until_it_is_released",
+    ),
+    Mutant(
+        name="claim in spite of a hold, SQLite",
+        guard="the same in the other dialect",
+        changes=((SQLITE, "  AND NOT EXISTS (SELECT 1 FROM jobs_hold h WHERE h.product_id = e.product_id\n                  AND", "  AND NOT EXISTS (SELECT 1 FROM jobs_hold h WHERE h.product_id = -e.product_id\n                  AND"),),
+        killed_by="tests/conformance/test_claims.py::test_a_hold_covers_its_scope_until_it_is_released",
+        postgresql=False,
+    ),
+    Mutant(
+        name="finish what has ended, SQLite",
+        guard="an outcome is written once",
+        changes=((SQLITE, "AND jobs_execution.fence = d.fence AND jobs_execution.status = 'running'", "AND jobs_execution.fence = d.fence"),),
+        killed_by="tests/conformance/test_claims.py::test_one_row_that_is_not_the_callers_does_not_spoil_a_batch",
+        postgresql=False,
+    ),
+    Mutant(
+        name="finish what has ended",
+        guard="an outcome is written once",
+        changes=((POSTGRESQL, "x.fence = l.fence AND x.status || '' = 'running'", "x.fence = l.fence"),),
+        killed_by="tests/conformance/test_claims.py::test_one_row_that_is_not_the_callers_does_not_spoil_a_batch",
+    ),
+)  # fmt: skip
