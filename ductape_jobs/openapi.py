@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 
@@ -95,6 +96,16 @@ def _components() -> Mapping[str, Any]:
             continue
         found.update(getattr(module, "COMPONENTS", {}))
     return found
+
+
+class BearerKey(OpenApiAuthenticationExtension):  # type: ignore[misc,no-untyped-call]  # drf-spectacular registers subclasses
+    """How `core.tenancy.auth` is told to drf-spectacular."""
+
+    target_class = "core.tenancy.auth.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "description": "an API key: `Authorization: Bearer <key>`"}
 
 
 class SchemaView(SpectacularJSONAPIView):

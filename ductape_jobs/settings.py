@@ -180,6 +180,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "PREPROCESSING_HOOKS": ["ductape_jobs.openapi.only_api"],
+    "POSTPROCESSING_HOOKS": ["ductape_jobs.openapi.complete"],
+    "DESCRIPTION": "Dispatch events of a product as jobs: now, later, or again and again. Times are milliseconds, UTC.",
+    # Swagger's page asks a checking service about the description unless told not to.
+    "SWAGGER_UI_SETTINGS": {"validatorUrl": None, "persistAuthorization": False, "displayRequestDuration": True},
 }
 
 # --- Celery: wakes workers, nothing else -----------------------------------------------

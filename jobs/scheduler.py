@@ -17,10 +17,13 @@ from django.db import DataError, IntegrityError, ProgrammingError, close_old_con
 from django.db import Error as DatabaseError
 
 from core.clock import database_now
+from core.ids import encode
+from core.zones import TZDATA_VERSION
 from jobs import notices, wakeup
 from jobs.lifecycle.lease import LEASE_SECONDS
 from jobs.lifecycle.promote import Promoted, next_due, promote_due
 from jobs.lifecycle.reap import reap
+from jobs.lifecycle.recompute import recompute
 from jobs.models import Execution, Scheduler
 from jobs.states import RunStatus
 
@@ -50,6 +53,7 @@ class SchedulerThread(threading.Thread):
 
     def run(self) -> None:
         self._ear.start()
+        threading.Thread(target=recompute_schedules, name="recompute", daemon=True).start()
         logger.info("scheduler started")
         while not self._stopped.is_set():
             try:
@@ -134,6 +138,26 @@ class SchedulerThread(threading.Thread):
         if due is None:
             return longest
         return min(longest, max(0.0, (due - database_now()) / timedelta(seconds=1)))
+
+
+def recompute_schedules() -> None:
+    """At the start, beside the promoting: move what older time-zone data put elsewhere, and log each move."""
+    while True:
+        try:
+            moved = 0
+            for change in recompute():
+                moved += 1
+                logger.warning(
+                    "time-zone data %s moved %s (%s in %s) from %s to %s",
+                    TZDATA_VERSION, encode("job", change.job_id), change.cron, change.tz, change.before, change.after,
+                )  # fmt: skip
+            if moved:
+                logger.warning("time-zone data %s moved %d schedules", TZDATA_VERSION, moved)
+            break
+        except DatabaseError:  # it is waited for elsewhere
+            connection.close()
+            time.sleep(IDLE_SECONDS)
+    connection.close()
 
 
 def waiting_queues() -> list[str]:

@@ -16,19 +16,17 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from core.backoffice.pages import actor_of, tell
-from core.backoffice.words import NOTHING, moment, pretty, span_ms
+from core.backoffice.words import NOTHING, moment, pretty, relative, span_ms
 from core.clock import database_now
 from core.errors import ApiError
 from core.times import from_ms
+from core.zones import zone
 from jobs.admin import verbs
 from jobs.admin.shown import duration_ms, job_key, job_name, job_url, lateness_ms, schedule_words, target_name
 from jobs.lifecycle.create import schedule_of
 from jobs.models import Execution, Job, JobEvent
-
-try:  # TEMPORARY
-    from jobs.schedule import preview
-except ImportError:
-    preview = None
+from jobs.schedule import preview
+from jobs.schedule.occurrences import MICROSECOND
 from jobs.states import FINAL, OPEN_RUN, Verb
 
 if TYPE_CHECKING:
@@ -241,9 +239,21 @@ def _schedule_facts(job: Job, now: datetime) -> Facts:
 
 def _coming(job: Job, now: datetime) -> Any:
     """The next occurrences on the grid, also of a paused job; None where none is to come."""
-    if not job.recurring or job.status in FINAL:
+    left = OCCURRENCES_SHOWN if job.limit is None else min(OCCURRENCES_SHOWN, job.limit - job.occurrences_opened)
+    if not job.recurring or job.status in FINAL or left < 1:
         return None
-    return None if preview is None else preview(schedule_of(job), count=OCCURRENCES_SHOWN, after=now)
+    after = now if job.next_run_at is None else job.next_run_at - MICROSECOND
+    coming = preview(schedule_of(job), count=left, after=after)
+    where = zone(job.tz)
+    rows = [
+        {
+            "local": f"{at.astimezone(where):%a %Y-%m-%d %H:%M:%S %Z}",
+            "utc": f"{at:%Y-%m-%d %H:%M:%S}",
+            "relative": relative(at, now),
+        }
+        for at in coming.occurrences
+    ]
+    return {"rows": rows, "notes": coming.notes, "description": coming.description}
 
 
 def _events(job: Job, now: datetime) -> list[dict[str, Any]]:

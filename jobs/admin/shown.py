@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from core.backoffice.words import NOTHING, span_ms
 from core.ids import decode, encode
 from jobs.models import Execution, Job
+from jobs.schedule.preview import describe_cron
 from jobs.states import OPEN_RUN, Trigger
 
 
@@ -54,7 +55,7 @@ def schedule_words(job: Job) -> str:
 
 
 def cron_words(job: Job) -> str:
-    return job.cron
+    return describe_cron(job.cron)
 
 
 def next_time(job: Job) -> datetime | None:

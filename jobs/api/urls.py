@@ -6,6 +6,7 @@ from django.urls import path
 
 from jobs.api import holds, service, views
 from jobs.api.dispatch import DispatchManyView, dispatch_view
+from jobs.api.preview import PreviewView
 from jobs.operations.targets import TARGETS
 
 urlpatterns = [
@@ -14,6 +15,7 @@ urlpatterns = [
         for names in TARGETS.values()
     ),
     path("jobs/dispatch-many", DispatchManyView.as_view(), name="dispatch-many"),
+    path("schedules/preview", PreviewView.as_view(), name="schedule-preview"),
     path("workers", service.WorkersView.as_view(), name="workers"),
     path("queues", service.QueuesView.as_view(), name="queues"),
     path("products/<str:product>/hold", holds.HoldView.as_view(), name="hold"),

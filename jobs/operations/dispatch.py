@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from core import failpoints, strictjson
 from core.clock import database_now
@@ -32,8 +33,9 @@ from core.tenancy.visibility import Place, find_place
 from core.times import from_ms, to_ms
 from executors import registry
 from jobs import notices, wakeup
-from jobs.lifecycle.create import Draft, NewJob, draft, store_many
+from jobs.lifecycle.create import Draft, NewJob, draft, store, store_many
 from jobs.operations import idempotency, unique
+from jobs.operations.gathering import Gathering
 from jobs.operations.idempotency import Asked
 from jobs.operations.request import DispatchRequest
 from jobs.schedule import Schedule, parse_schedule
@@ -103,11 +105,9 @@ def dispatch(request: DispatchRequest, *, principal: Principal = IN_PROCESS) -> 
         ready = _prepare(request, principal, now)
     except _Replay as replay:
         return replay.answer
-    if ready.asked is None and request.on_conflict != "replace":
-        holder = unique.claim(ready.draft, request, actor=principal.name)  # one statement, no transaction
-        answer = _of(ready.draft) if holder is None else _of_holder(holder)
-        _tell([ready.draft] if holder is None else [])
-        return answer
+    if ready.asked is None and request.unique_key is None and not connection.in_atomic_block:
+        _together.put(ready.draft)
+        return _of(ready.draft)
     with transaction.atomic():
         return _store(ready, now=now, actor=principal.name)
 
@@ -148,7 +148,7 @@ def _store(ready: _Ready, *, now: datetime, actor: str) -> Dispatched:
             return _of_result(first)
     holder = unique.claim(ready.draft, ready.request, actor=actor)
     if holder is None:
-        _tell([ready.draft])
+        transaction.on_commit(partial(_tell, [ready.draft]))
         return answer
     answer = _of_holder(holder)
     if ready.asked is not None:
@@ -176,7 +176,7 @@ def _store_all(prepared: Sequence[_Ready | Dispatched], *, now: datetime, actor:
         except ApiError as error:
             raise _within(error, index) from None
     store_many(plain)
-    _tell(plain)
+    transaction.on_commit(partial(_tell, plain))
     return [answer for answer in answers if answer is not None]
 
 
@@ -313,19 +313,27 @@ def _fields(request: DispatchRequest) -> dict[str, Any]:
 _DEFAULTS = [(each.name, each.default) for each in fields(DispatchRequest) if each.name != "idempotency_key"]
 
 
+def _write(drafts: Sequence[Draft]) -> None:
+    """Store jobs without keys in a transaction of their own; a single one is one statement."""
+    if len(drafts) == 1:
+        store(drafts[0])
+        return
+    with transaction.atomic():
+        store_many(drafts)
+
+
 def _tell(drafts: Sequence[Draft]) -> None:
-    """Wake whoever has something to do, after the commit."""
+    """Wake whoever has something to do; after the commit."""
     queues = {new.queue for new in drafts if new.run is not None}
     soon = min((new.next_due_at for new in drafts if new.next_due_at is not None), default=None)
     if queues:
-        transaction.on_commit(lambda: _wake(queues))
+        failpoints.reach("dispatch:committed")
+        wakeup.wake(queues)
     if soon is not None and soon < database_now() + NOTICE_WITHIN:
-        transaction.on_commit(notices.tell_due)
+        notices.tell_due()
 
 
-def _wake(queues: Iterable[str]) -> None:
-    failpoints.reach("dispatch:committed")
-    wakeup.wake(queues)
+_together = Gathering(_write, _tell)
 
 
 def _of(new: Draft) -> Dispatched:

@@ -37,8 +37,7 @@ def claim(new: Draft, request: DispatchRequest, *, actor: str) -> Holder | None:
     """Store the job: None. Where another one has its unique key: that one (`return`), Conflict
     (`reject`), or that one is cancelled, also while running, and this one stored (`replace`).
 
-    Outside of a transaction storing is one of its own, except that `replace` needs the caller's:
-    else the old job could be cancelled and no new one stored.
+    Inside the caller's transaction: else an old job could be cancelled and no new one stored.
     """
     for _ in range(MOST_TRIES):
         if store(new):

@@ -6,15 +6,19 @@ Decisions in the table of `docs/time.md`. `now` is always an argument.
 from jobs.schedule.model import Schedule
 from jobs.schedule.occurrences import due_at, first_occurrence, next_occurrence
 from jobs.schedule.parsing import parse_schedule
+from jobs.schedule.preview import Preview, describe, preview
 from jobs.schedule.promotion import Plan, Span, plan_promotion
 
 __all__ = [
     "Plan",
+    "Preview",
     "Schedule",
     "Span",
+    "describe",
     "due_at",
     "first_occurrence",
     "next_occurrence",
     "parse_schedule",
     "plan_promotion",
+    "preview",
 ]

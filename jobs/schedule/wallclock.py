@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.zones import LAST_YEAR, segments_of_year, year_of
+from core.zones import LAST_YEAR, Segment, segments_of_year, year_of
 from jobs.cron import Cron, parse_cron
 
 
@@ -37,6 +37,8 @@ class CronInZone:
         begins, segments = segments_of_year(self.tz, year)
         index = bisect_right(begins, from_) - 1
         segment, at = segments[index], from_
+        if self.shifts and at == segment.begin and self._falls_before(segment, year, index):
+            return at
         searched = reading = -1
         while True:
             start = at + segment.offset
@@ -80,6 +82,11 @@ class CronInZone:
                     )
                 ended = segment.end + segment.offset
         return count
+
+    def _falls_before(self, segment: Segment, year: int, index: int) -> bool:
+        """Whether something of the gap right before this segment runs at its begin."""
+        before = segments_of_year(self.tz, year)[1][index - 1] if index else segments_of_year(self.tz, year - 1)[1][-1]
+        return self.cron.count_readings(before.end + before.offset, segment.begin + segment.offset) > 0
 
     def _run_after_gap(self, gap_begins: int, gap_ends: int) -> int:
         """1 for what fell into a gap, unless an occurrence is at its end anyway."""

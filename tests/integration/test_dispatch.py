@@ -21,7 +21,7 @@ from jobs.operations.dispatch import dispatch
 from jobs.operations.request import DispatchRequest
 from jobs.operations.targets import TARGETS
 from tests.integration.api import OPERATOR, Api, key_of, told
-from tests.integration.dispatch_world import ACTIONS, BODY, catalog, counts, job_of
+from tests.integration.dispatch_world import ACTIONS, BODY, at_once, catalog, counts, job_of
 
 pytestmark = pytest.mark.django_db
 
@@ -253,3 +253,16 @@ def test_what_may_crash_its_process_goes_to_the_isolated_queue(settings: Setting
     assert Job.objects.get(pk=dispatch(DispatchRequest(**request)).job_id).queue == "isolated"  # type: ignore[arg-type]
     with pytest.raises(Exception, match="needs a process of its own: isolated"):
         dispatch(DispatchRequest(**request, queue="default"))  # type: ignore[arg-type]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calls_at_once_each_get_their_own_job(woken: list[Any]) -> None:
+    def call(index: int) -> list[str]:
+        bodies = [{**BODY, "input": {"body": {"n": index * 10 + n}}} for n in range(10)]
+        return [Api().post(ACTIONS, body).json()["job_id"] for body in bodies]
+
+    answers = at_once(8, call)
+    assert len({job_id for ids in answers for job_id in ids}) == 80
+    assert sorted(job.input["body"]["n"] for job in Job.objects.all()) == list(range(80))
+    assert Execution.objects.filter(status="queued").count() == 80
+    assert set(map(frozenset, woken)) == {frozenset({"default"})}

@@ -28,6 +28,7 @@ def main() -> int:
     survived = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as name, ExitStack() as stack:
         folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL, which is not root, must get through
         (folder / "postgres").mkdir()
         address = stack.enter_context(postgres_server(folder / "postgres", FAST_POSTGRES))
         for mutant in MUTANTS:

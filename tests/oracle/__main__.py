@@ -18,7 +18,6 @@ from core.zones import NAMES, TZDATA_VERSION
 from tests.oracle.compare import FIRST_YEAR, LAST_YEAR, Tally, changes, compare
 from tests.oracle.crons import CRONS
 
-CHUNK = 8  # changes in one task: enough work to be worth sending, small enough to end together
 MOST_TOLD = 40  # faults that are printed
 
 
@@ -35,26 +34,16 @@ def distinct_zones() -> dict[str, list[str]]:
     return zones
 
 
-def work(task: tuple[str, list[int]]) -> Tally:
-    """Compare some changes of one zone; runs in a process of its own."""
-    name, moments = task
+def work(task: tuple[str, int | None]) -> tuple[int, Tally]:
+    """Compare the changes of one zone (or so many of them); runs in a process of its own."""
+    name, sample = task
+    moments = changes(name)
+    if sample is not None:
+        moments = random.Random(f"1970 {name}").sample(moments, min(sample, len(moments)))
     tally = Tally()
     for moment in moments:
         compare(name, moment, CRONS, tally)
-    return tally
-
-
-def tasks(sample: int | None) -> tuple[list[tuple[str, list[int]]], int]:
-    """Pieces of work, and the number of changes in them."""
-    chosen = random.Random(1970)
-    pieces, count = [], 0
-    for name in distinct_zones():
-        moments = changes(name)
-        if sample is not None:
-            moments = chosen.sample(moments, min(sample, len(moments)))
-        count += len(moments)
-        pieces += [(name, moments[first : first + CHUNK]) for first in range(0, len(moments), CHUNK)]
-    return pieces, count
+    return len(moments), tally
 
 
 def main() -> int:
@@ -64,13 +53,15 @@ def main() -> int:
     arguments = parser.parse_args()
     began = time.monotonic()
     zones = distinct_zones()
-    pieces, count = tasks(arguments.sample)
-    total = Tally()
+    total, count = Tally(), 0
     with Pool(arguments.processes) as pool:
-        for done, tally in enumerate(pool.imap_unordered(work, pieces), 1):
+        for done, (number, tally) in enumerate(
+            pool.imap_unordered(work, [(name, arguments.sample) for name in zones]), 1
+        ):
             total.add(tally)
-            if sys.stderr.isatty() and done % 50 == 0:
-                print(f"\r{done} of {len(pieces)}", end="", file=sys.stderr)
+            count += number
+            if sys.stderr.isatty() and done % 10 == 0:
+                print(f"\r{done} of {len(zones)} zones", end="", file=sys.stderr)
     print(
         f"tzdata {TZDATA_VERSION}: {len(NAMES)} zones, {len(zones)} of them different; {count} changes of offset "
         f"{FIRST_YEAR}–{LAST_YEAR}, each ± 1 day; {len(CRONS)} crons"

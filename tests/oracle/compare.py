@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 
+from croniter import croniter
 from cronsim import CronSim
 
 from core.times import EPOCH
@@ -21,6 +22,9 @@ FAR_YEARS = 1  # an occurrence further away is in no window
 
 # Names of the intended differences. Anything else is a fault of ours.
 SIX_FIELDS = "six fields: ours treats fixed times as with five, cronsim as wildcards"
+PART_OF_AN_HOUR = (
+    "the clock is set by part of an hour: cronsim's steps of whole hours pass over wildcard times that the clock shows"
+)
 SECONDS_OF_A_GAP = "the gap ends between two minutes: ours at that second, cronsim at the next whole minute"
 
 
@@ -104,6 +108,9 @@ def intended(cron: str, name: str, begin: int, end: int, mine: list[int], theirs
         return SIX_FIELDS if mine == _with_seconds(cron, name, five, gaps, begin, end) else None
     if sorted({_at_whole_minute(at, name, gaps) for at in mine}) == theirs:
         return SECONDS_OF_A_GAP
+    if _set_by_part_of_an_hour(name, begin, end) and parse_cron(cron).wildcard and set(theirs) < set(mine):
+        missing = set(mine) - set(theirs)
+        return PART_OF_AN_HOUR if all(_shown_and_matching(cron, at, name) for at in missing) else None
     return None
 
 
@@ -127,6 +134,16 @@ def _with_seconds(cron: str, name: str, minutes: list[int], gaps: set[int], begi
         else:
             found |= {at + second for second in parsed.seconds}
     return sorted(at for at in found if begin < at <= end)
+
+
+def _set_by_part_of_an_hour(name: str, begin: int, end: int) -> bool:
+    return any(begin - AROUND < at <= end and (after - before) % 3600 for at, before, after in _all_changes(name))
+
+
+def _shown_and_matching(cron: str, at: int, name: str) -> bool:
+    """What the clock shows at that moment matches the cron, as croniter reads it."""
+    local = (EPOCH + timedelta(seconds=at)).astimezone(zone(name)).replace(tzinfo=None)
+    return bool(croniter.match(cron, local, second_at_beginning=True))
 
 
 def _gap_ends(name: str, begin: int, end: int) -> set[int]:

@@ -24,7 +24,7 @@ from core.tenancy import audit, keys, scopes
 from core.tenancy.auth import Principal, principal_of
 from core.tenancy.models import ApiKey, Environment, Product
 from core.tenancy.parsing import body_of
-from core.tenancy.visibility import visible_environments, visible_product
+from core.tenancy.visibility import visible_environments, visible_product, visible_products
 from core.times import parse_time, to_ms, to_ms_or_none
 
 _MOST_LISTED = 1_000
@@ -97,9 +97,10 @@ def visible_keys(principal: Principal) -> QuerySet[ApiKey]:
     found = ApiKey.objects.select_related("product").prefetch_related("environments")
     if principal.is_operator:
         return found
-    found = found.filter(product_id=principal.product_id)
+    found = found.filter(product__in=visible_products(principal))
     if principal.environment_ids is not None:
-        beyond = Environment.objects.filter(product_id=principal.product_id).exclude(pk__in=principal.environment_ids)
+        of_product = Environment.objects.filter(product__in=visible_products(principal))
+        beyond = of_product.exclude(pk__in=principal.environment_ids)
         found = found.filter(environments__in=principal.environment_ids).exclude(environments__in=beyond).distinct()
     return found
 

@@ -37,8 +37,14 @@ RUN_COLUMNS = (
     "priority", "concurrency_key", "concurrency_limit", "created_at",
 )  # fmt: skip
 
-_CONFLICT = "ON CONFLICT (product_id, environment_id, open_unique_key) WHERE open_unique_key IS NOT NULL DO NOTHING"  # the constraint job_one_unfinished_per_unique_key
-_FEW = 4  # rows up to which COPY's two round trips cost more than it spares
+# What a first run has from its job, whose names are the same, and what is its own.
+_OF_JOB = (
+    "scheduled_at", "product_id", "environment_id", "namespace", "queue", "priority", "concurrency_limit", "created_at",
+)  # fmt: skip
+_OWN = [index for index, name in enumerate(RUN_COLUMNS) if name not in {"job_id", *_OF_JOB}]
+
+# The constraint job_one_unfinished_per_unique_key.
+_CONFLICT = "ON CONFLICT (product_id, environment_id, open_unique_key) WHERE open_unique_key IS NOT NULL DO NOTHING"
 
 
 def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None) -> bool:
@@ -48,7 +54,8 @@ def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None)
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as sql:
-            sql.execute(_one(run is not None), (*job, *(run[1:] if run is not None else ())))
+            own = () if run is None else tuple(run[index] for index in _OWN)
+            sql.execute(_one(run is not None), job + own)
             return sql.fetchone() is not None
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
         sql.execute(f"{_insert(Job)} {_CONFLICT}", _bound(connection, job))
@@ -60,7 +67,7 @@ def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None)
 
 def insert_many(connection: BaseDatabaseWrapper, jobs: Sequence[Values], runs: Sequence[Values]) -> None:
     """Store jobs and first runs, inside the caller's transaction. IntegrityError for a unique key that is taken."""
-    if connection.vendor == "postgresql" and len(jobs) > _FEW:
+    if connection.vendor == "postgresql":
         _copy(connection, Job, jobs)
         _copy(connection, Execution, runs)
         return
@@ -72,14 +79,19 @@ def insert_many(connection: BaseDatabaseWrapper, jobs: Sequence[Values], runs: S
 
 @cache
 def _one(with_run: bool) -> str:
-    """The statement that stores a job, and its run where it has one; a row comes back if it did."""
-    job = f"{_insert(Job)} {_CONFLICT} RETURNING id"
+    """The statement that stores a job, and its run where it has one; a row comes back if it did.
+
+    A run takes from its job's new row what is the same there (where there is no job, there is no
+    run): psycopg takes a statement with more than 50 values apart again at each execution.
+    """
+    job = f"{_insert(Job)} {_CONFLICT} RETURNING"
     if not with_run:
-        return job
+        return f"{job} id"
     names, values = _columns(Execution)
-    # `job_id` comes from the job's new row: where there is no job, there is no run.
-    run = f"INSERT INTO jobs_execution ({', '.join(names)}) SELECT j.id, {', '.join(values[1:])} FROM j"  # noqa: S608 - the models' own columns
-    return f"WITH j AS ({job}) {run} RETURNING job_id"
+    taken = [f"j.{name}" if name in _OF_JOB else value for name, value in zip(RUN_COLUMNS, values, strict=False)]
+    taken[0] = "j.id"
+    run = f"INSERT INTO jobs_execution ({', '.join(names)}) SELECT {', '.join(taken + values[len(taken) :])} FROM j"  # noqa: S608 - the models' own columns
+    return f"WITH j AS ({job} id, {', '.join(_OF_JOB)}) {run} RETURNING job_id"
 
 
 @cache

@@ -1,0 +1,75 @@
+"""A schedule before it is created: when it would run. Nothing is stored."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core.clock import database_now
+from core.errors import Invalid
+from core.openapi import TEXT, TIME, TIME_GIVEN, list_of, nullable, obj, ref
+from core.tenancy import scopes
+from core.tenancy.parsing import body_of
+from core.times import parse_time, to_ms
+from executors.catalog.reading import Problems, Reader
+from jobs.schedule import first_occurrence, parse_schedule, preview
+from jobs.schedule.occurrences import MICROSECOND
+from jobs.schedule.preview import MOST_OCCURRENCES
+
+USUAL_COUNT = 10
+_ASKED = obj(
+    {"schedule": ref("ScheduleChange")},
+    {
+        "count": {"type": "integer", "minimum": 1, "maximum": MOST_OCCURRENCES, "default": USUAL_COUNT},
+        "from": nullable(TIME_GIVEN),
+    },
+)
+_TOLD = obj(
+    {
+        "occurrences": list_of(TIME),
+        "local": list_of({**TEXT, "description": "ISO 8601 in the schedule's zone"}),
+        "description": {**TEXT, "description": "the schedule as a sentence"},
+        "notes": list_of({**TEXT, "description": "what a change of the clock does to it"}),
+    }
+)
+
+
+class PreviewView(APIView):
+    """What a schedule means."""
+
+    required_scope = scopes.JOBS_READ
+
+    @extend_schema(
+        operation_id="schedule_preview",
+        tags=["schedules"],
+        request={"application/json": _ASKED},
+        responses={200: _TOLD},
+    )
+    def post(self, request: Request) -> Response:
+        """The next occurrences of a schedule as it would be dispatched now, or at `from`."""
+        body = body_of(request)
+        problems = Problems()
+        reader = Reader(body, "", problems, {"schedule", "count", "from"})
+        count = reader.number("count", low=1, high=MOST_OCCURRENCES)
+        if body.get("schedule") is None:
+            reader.problem("schedule", 'is required: an object such as {"cron": "0 9 * * *"}', "required")
+        problems.raise_if_any()
+        now = database_now()
+        if body.get("from") is not None:
+            try:
+                now = parse_time(body["from"])
+            except ValueError as error:
+                raise Invalid.field("from", str(error)) from None
+        schedule = parse_schedule(body["schedule"], now=now)
+        first = first_occurrence(schedule, now=now)
+        told = preview(schedule, count=count or USUAL_COUNT, after=(first or now) - MICROSECOND)
+        return Response(
+            {
+                "occurrences": [to_ms(at) for at in told.occurrences],
+                "local": list(told.local),
+                "description": told.description,
+                "notes": list(told.notes),
+            }
+        )

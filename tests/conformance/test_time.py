@@ -1,0 +1,357 @@
+"""Schedules in the engine: what a scheduler makes of occurrences that are due, late, missed or crowded.
+
+The clock is moved, the code is the scheduler's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from core.clock import database_now, shift
+from core.errors import Invalid
+from core.zones import TZDATA_VERSION
+from jobs.lifecycle import intervene
+from jobs.lifecycle.claim import claim
+from jobs.lifecycle.promote import SEQUENCE_LOOK, next_due, promote_due
+from jobs.lifecycle.settle import Finished, settle
+from jobs.models import Execution, Job
+from jobs.schedule import first_occurrence, parse_schedule, preview
+from tests.conformance.world import claim_one, complete, fail, fresh, new_job, postpone, runs_of, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+LOOK = SEQUENCE_LOOK + timedelta(milliseconds=50)
+
+
+class Time:
+    """The clock of this process, moved forward only."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def pass_(self, by: timedelta) -> None:
+        self._stack.enter_context(shift(by))
+
+    def to(self, moment: datetime) -> None:
+        self.pass_(moment - database_now())
+
+
+@pytest.fixture
+def time() -> Iterator[Time]:
+    with ExitStack() as stack:
+        yield Time(stack)
+
+
+def promote_all() -> None:
+    while promote_due().full:
+        pass
+
+
+def history(job: Job) -> list[tuple[str, int]]:
+    return [(run.status, run.count) for run in runs_of(job)]
+
+
+def run_through(time: Time, limit: int = 10_000) -> int:
+    """Claim and complete whatever is queued, promoting in between, until nothing is."""
+    done, owner = 0, worker()
+    while done < limit:
+        taken = claim(owner, "default", 100)
+        if not taken:
+            time.pass_(LOOK)  # `misfire: all` looks again a moment later
+            promote_all()
+            taken = claim(owner, "default", 100)
+            if not taken:
+                return done
+        settle([Finished.completed(one.run_id, one.job_id, one.fence, "{}") for one in taken])
+        done += len(taken)
+    return done
+
+
+def down_for(time: Time, by: timedelta, **schedule: Any) -> Job:
+    """A job every minute whose scheduler was away: its first run is done, then `by` passes."""
+    job = new_job({"every": 60_000, **schedule})
+    complete(claim_one(job))
+    time.pass_(by)
+    return job
+
+
+# --- misfire ---------------------------------------------------------------------------------
+
+
+def test_once_runs_the_latest_of_what_was_missed_and_tells_the_rest_in_one_row(time: Time) -> None:
+    job = down_for(time, HOUR + 30 * timedelta(seconds=1))
+    anchor = fresh(job).anchor_at
+    assert anchor is not None
+
+    promote_all()
+
+    missed, late, due = Execution.objects.filter(job=job, number__isnull=True).order_by("scheduled_at")
+    assert (missed.status, missed.count, missed.skip_reason) == ("missed", 58, "no scheduler was there in time")
+    assert (missed.scheduled_at, missed.last_scheduled_at) == (anchor + MINUTE, anchor + 58 * MINUTE)
+    assert (late.status, late.scheduled_at) == ("queued", anchor + 59 * MINUTE)
+    assert (due.status, due.skip_reason) == ("skipped", "previous run still running")  # the 60th, 30 s late
+    assert fresh(job).next_run_at == anchor + 61 * MINUTE
+
+
+def test_skip_waits_for_the_next_and_tells_what_was_missed(time: Time) -> None:
+    job = down_for(time, HOUR, misfire="skip", misfire_grace=0)
+    promote_all()
+    assert history(job) == [("completed", 1), ("missed", 60)]
+    assert fresh(job).status == "scheduled"
+
+
+def test_all_runs_each_one_after_the_other_oldest_first(time: Time) -> None:
+    job = down_for(time, HOUR, misfire="all")
+    anchor = fresh(job).anchor_at
+    assert anchor is not None
+    promote_all()
+    assert run_through(time) == 60
+    ran = [run.scheduled_at for run in runs_of(job)]
+    assert ran == [anchor + index * MINUTE for index in range(61)]
+
+
+def test_all_makes_up_for_a_thousand_and_tells_the_older_ones(time: Time) -> None:
+    job = down_for(time, 1_200 * MINUTE, misfire="all")
+    promote_all()
+    assert [(run.status, run.count) for run in runs_of(job)][:3] == [("completed", 1), ("missed", 199), ("queued", 1)]
+
+
+@pytest.mark.parametrize(("late", "status"), [(59, "queued"), (61, "missed")])
+def test_less_late_than_the_grace_is_simply_late(time: Time, late: int, status: str) -> None:
+    job = new_job({"every": 3_600_000, "misfire": "skip"})
+    complete(claim_one(job))
+    time.pass_(HOUR + timedelta(seconds=late))
+    promote_all()
+    assert runs_of(job)[1].status == status
+
+
+def test_a_one_off_runs_however_late(time: Time) -> None:
+    job = new_job({"start_at": int((database_now() + HOUR).timestamp() * 1000)})
+    time.pass_(30 * DAY)
+    promote_all()
+    assert fresh(job).status == "queued"
+
+
+# --- overlap, jitter, limit, end -------------------------------------------------------------
+
+
+def test_a_run_longer_than_its_interval_skips_what_comes_due_meanwhile(time: Time) -> None:
+    job = new_job({"every": 60_000})
+    taken = claim_one(job)
+    for _ in range(3):
+        time.pass_(MINUTE)
+        promote_all()
+    complete(taken)
+    time.pass_(MINUTE)
+    promote_all()
+    assert history(job) == [("completed", 1), ("skipped", 3), ("queued", 1)]
+    row = runs_of(job)[1]
+    assert row.last_scheduled_at == row.scheduled_at + 2 * MINUTE
+    assert (row.number, row.skip_reason) == (None, "previous run still running")
+    assert fresh(job).execution_count == 1
+
+
+def test_limit_counts_what_started_and_not_what_was_skipped(time: Time) -> None:
+    job = new_job({"every": 60_000, "limit": 3})
+    taken = claim_one(job)
+    time.pass_(2 * MINUTE)
+    promote_all()
+    complete(taken)
+    for _ in range(5):
+        time.pass_(MINUTE)
+        promote_all()
+        run_through(time)
+    after = fresh(job)
+    assert (after.status, after.execution_count, after.occurrences_opened) == ("completed", 3, 3)
+
+
+@pytest.mark.parametrize(("ends", "status"), [(complete, "completed"), (fail, "failed")])
+def test_a_recurring_job_ends_by_how_its_last_run_ended(time: Time, ends: Any, status: str) -> None:
+    job = new_job({"every": 60_000, "limit": 2})
+    complete(claim_one(job))
+    time.pass_(MINUTE)
+    promote_all()
+    ends(claim_one(job))
+    assert fresh(job).status == status
+
+
+def test_an_occurrence_at_exactly_the_end_date_runs_and_none_after(time: Time) -> None:
+    start = database_now().replace(microsecond=0) + MINUTE
+    end = start + 2 * MINUTE
+    job = new_job({"every": 60_000, "start_at": start.isoformat(), "endDate": end.isoformat()})
+    for _ in range(6):
+        time.pass_(MINUTE)
+        promote_all()
+        run_through(time)
+    assert [run.scheduled_at for run in runs_of(job)] == [start, start + MINUTE, end]
+    assert fresh(job).status == "completed"
+
+
+def test_a_schedule_that_ends_while_nobody_was_there_ends_by_its_last_run(time: Time) -> None:
+    end = database_now() + 90 * timedelta(seconds=1)
+    job = new_job({"every": 60_000, "endDate": end.isoformat(), "misfire": "skip"})
+    fail(claim_one(job))
+    time.pass_(DAY)
+    promote_all()
+    assert (fresh(job).status, history(job)) == ("failed", [("failed", 1), ("missed", 1)])
+
+
+def test_jitter_moves_when_a_run_is_due_and_nothing_else(time: Time) -> None:
+    job = new_job({"every": 3_600_000, "jitter": 1_800_000})
+    complete(claim_one(job)) if fresh(job).status == "queued" else None
+    before = fresh(job)
+    assert before.next_run_at is not None
+    assert before.next_due_at is not None
+    assert before.anchor_at is not None
+    assert timedelta(0) <= before.next_due_at - before.next_run_at <= timedelta(minutes=30)
+    assert (before.next_run_at - before.anchor_at) % HOUR == timedelta(0)
+    time.to(before.next_due_at + timedelta(milliseconds=1))
+    promote_all()
+    assert runs_of(job)[-1].scheduled_at == before.next_run_at
+
+
+# --- pause, resume, reschedule ---------------------------------------------------------------
+
+
+def test_occurrences_in_a_pause_are_dropped_and_resume_goes_on_on_the_same_grid(time: Time) -> None:
+    job = new_job({"every": 60_000, "limit": 4})
+    anchor = fresh(job).anchor_at
+    assert anchor is not None
+    complete(claim_one(job))
+    time.pass_(MINUTE)
+    promote_all()
+    complete(claim_one(job))
+    intervene.pause(job.pk)
+    time.pass_(10 * MINUTE + timedelta(seconds=20))
+    promote_all()
+    assert history(job) == [("completed", 1), ("completed", 1)]
+
+    intervene.resume(job.pk)
+
+    assert fresh(job).next_run_at == anchor + 12 * MINUTE
+    for _ in range(4):
+        time.pass_(MINUTE)
+        promote_all()
+        run_through(time)
+    assert [run.scheduled_at - anchor for run in runs_of(job)] == [0 * MINUTE, MINUTE, 12 * MINUTE, 13 * MINUTE]
+    assert fresh(job).status == "completed"
+
+
+def test_resumed_after_its_schedule_ended_it_is_finished(time: Time) -> None:
+    job = new_job({"every": 60_000, "endDate": (database_now() + 2 * MINUTE).isoformat()})
+    complete(claim_one(job))
+    intervene.pause(job.pk)
+    time.pass_(HOUR)
+    intervene.resume(job.pk)
+    assert fresh(job).status == "completed"
+
+
+def test_a_new_interval_never_runs_at_once(time: Time) -> None:
+    from jobs.operations.reschedule import reschedule
+
+    job = new_job({"cron": "0 0 1 1 *"})
+    now = database_now()
+    reschedule(job.pk, {"every": 60_000})
+    upcoming = fresh(job).next_run_at
+    assert upcoming is not None
+    assert MINUTE - timedelta(seconds=1) < upcoming - now < MINUTE + timedelta(seconds=10)
+
+
+def test_a_limit_that_is_reached_already_cannot_be_asked_for(time: Time) -> None:
+    from jobs.operations.reschedule import reschedule
+
+    job = new_job({"every": 60_000})
+    complete(claim_one(job))
+    with pytest.raises(Invalid) as refused:
+        reschedule(job.pk, {"every": 60_000, "limit": 1})
+    assert refused.value.errors[0].field == "limit"
+
+
+def test_a_back_off_does_not_move_the_grid(time: Time) -> None:
+    job = new_job({"every": 60_000}, retries=1)
+    grid = fresh(job).next_run_at
+    postpone(claim_one(job), delay_ms=90_000)
+    time.pass_(MINUTE)
+    promote_all()
+    assert history(job) == [("waiting", 1), ("skipped", 1)]
+    time.pass_(timedelta(seconds=31))
+    promote_all()
+    complete(claim_one(job))
+    assert grid is not None
+    assert fresh(job).next_run_at == grid + MINUTE
+
+
+# --- the clock of a zone ---------------------------------------------------------------------
+
+
+def test_a_year_of_schedules_runs_as_previewed(time: Time) -> None:
+    """From New Year 2027 to New Year 2028, the scheduler's own code, a clock that is moved from due time to due time."""
+    time.to(datetime(2027, 1, 1, tzinfo=UTC) - timedelta(seconds=1))
+    begin = database_now()
+    end = datetime(2028, 1, 1, tzinfo=UTC)
+    given = [
+        {"cron": "30 2 * * *", "tz": "America/New_York"},
+        {"cron": "30 1 * * *", "tz": "America/New_York", "dst_overlap": "both"},
+        {"cron": "15 2 * * SUN", "tz": "Australia/Lord_Howe", "dst_gap": "skip"},
+        {"cron": "0 */8 * * *", "tz": "Europe/Berlin"},
+        {"cron": "0 12 L * *", "tz": "Pacific/Apia"},
+        {"every": 7 * 86_400_000, "limit": 20},
+    ]
+    jobs = [new_job(schedule) for schedule in given]
+    owner = worker()
+    while (due := next_due()) is not None and due < end:
+        if due > database_now():
+            time.to(due)
+        promote_all()
+        taken = claim(owner, "default", 100)
+        settle([Finished.completed(one.run_id, one.job_id, one.fence, "{}") for one in taken])
+
+    for schedule, job in zip(given, jobs, strict=True):
+        parsed = parse_schedule(schedule, now=begin)
+        after = (first_occurrence(parsed, now=job.created_at) or begin) - timedelta(microseconds=1)
+        expected: list[datetime] = []
+        anchored = (
+            parse_schedule({**schedule, "start_at": fresh(job).anchor_at.isoformat()}, now=begin)
+            if ("every" in schedule)
+            else parsed
+        )
+        while True:
+            told = preview(anchored, count=100, after=after if not expected else expected[-1]).occurrences
+            expected += [at for at in told if at < end]
+            if len(told) < 100 or told[-1] >= end:
+                break
+        ran = [(run.status, run.scheduled_at) for run in runs_of(job)]
+        assert ran == [("completed", at) for at in expected[: schedule.get("limit", len(expected))]], schedule
+
+
+def test_newer_time_zone_data_moves_what_the_old_put_elsewhere_and_says_so(time: Time) -> None:
+    stays, moves = (new_job({"cron": "0 9 * * *", "tz": "Europe/Berlin"}) for _ in range(2))
+    right = fresh(moves).next_run_at
+    assert right is not None
+    Job.objects.filter(pk__in=[stays.pk, moves.pk]).update(tzdata_version="2020.1")
+    Job.objects.filter(pk=moves.pk).update(next_run_at=right + HOUR, next_due_at=right + HOUR)
+    out = StringIO()
+
+    call_command("recompute_schedules", stdout=out)
+
+    after = fresh(moves)
+    assert (after.next_run_at, after.next_due_at, after.tzdata_version) == (right, right, TZDATA_VERSION)
+    assert fresh(stays).tzdata_version == TZDATA_VERSION
+    assert out.getvalue().splitlines()[-1] == f"tzdata {TZDATA_VERSION}: 1 schedules moved"
+    call_command("recompute_schedules", stdout=out)
+    assert out.getvalue().splitlines()[-1] == f"tzdata {TZDATA_VERSION}: 0 schedules moved"
+
+
+def test_older_time_zone_data_leaves_what_newer_computed() -> None:
+    job = new_job({"cron": "0 9 * * *", "tz": "Europe/Berlin"})
+    Job.objects.filter(pk=job.pk).update(tzdata_version="2999.1")
+    call_command("recompute_schedules", stdout=StringIO())
+    assert fresh(job).tzdata_version == "2999.1"

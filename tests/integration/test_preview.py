@@ -1,0 +1,101 @@
+"""`POST /v1/schedules/preview`: what a schedule means, and every contradiction in one, by its field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.api import OPERATOR, Api, key_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.api")]
+
+PATH = "/v1/schedules/preview"
+FROM = "2027-01-01T00:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def _operator(settings: Any) -> None:
+    settings.OPERATOR_API_KEY = OPERATOR
+
+
+def test_a_daily_time_that_one_day_does_not_have() -> None:
+    answer = Api().post(
+        PATH, {"schedule": {"cron": "30 2 * * *", "tz": "America/New_York"}, "count": 2, "from": "2027-03-13T12:00:00Z"}
+    )
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "occurrences": [1805007600000, 1805092200000],
+        "local": ["2027-03-14T03:00:00-04:00", "2027-03-15T02:30:00-04:00"],
+        "description": "At 02:30 (America/New_York)",
+        "notes": ["2027-03-14 02:30 does not exist in America/New_York: runs at 03:00"],
+    }
+
+
+def test_an_interval_begins_with_its_anchor() -> None:
+    answer = Api().post(PATH, {"schedule": {"every": 60_000, "limit": 2}, "from": FROM}).json()
+    assert answer["local"] == ["2027-01-01T00:00:00+00:00", "2027-01-01T00:01:00+00:00"]
+    assert answer["description"] == "Every minute"
+
+
+def test_no_more_than_a_hundred_and_no_less_than_one() -> None:
+    for count, status in ((1, 200), (100, 200), (0, 400), (101, 400), ("5", 400)):
+        answer = Api().post(PATH, {"schedule": {"cron": "* * * * *"}, "count": count})
+        assert (count, answer.status_code) == (count, status)
+
+
+# What is wrong, the field that is named, a word of the way out.
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"cron": "0 9 * * *", "every": 60_000}, "schedule.every", "leave one out"),
+    ({"every": 99}, "schedule.every", "from 100"),
+    ({"every": 5}, "schedule.every", "from 100"),
+    ({"every": "60000"}, "schedule.every", "whole number"),
+    ({"every": 60_000, "limit": 0}, "schedule.limit", "from 1"),
+    ({"limit": 3}, "schedule.limit", "without a recurrence"),
+    ({"endDate": "2028-01-01T00:00:00Z"}, "schedule.endDate", "without a recurrence"),
+    ({"tz": "Europe/Berlin"}, "schedule.tz", "without a recurrence"),
+    ({"every": 60_000, "endDate": "2026-12-31T00:00:00Z"}, "schedule.endDate", "before the first occurrence"),
+    ({"cron": "0 0 30 2 *"}, "schedule.cron", "no occurrence"),
+    ({"cron": "0 9 * *"}, "schedule.cron", "use five"),
+    ({"cron": "61 9 * * *"}, "schedule.cron", "minute"),
+    ({"cron": "0 9 * * MOO"}, "schedule.cron", "day-of-week"),
+    ({"cron": "* " * 5_000}, "schedule.cron", "characters"),
+    ({"cron": 5}, "schedule.cron", "text"),
+    ({"cron": "0 9 * * *", "tz": "Europe/Berln"}, "schedule.tz", "Europe/Berlin"),
+    ({"cron": "0 9 * * *", "tz": ""}, "schedule.tz", "time zone"),
+    ({"cron": "0 9 * * *", "misfire": "twice"}, "schedule.misfire", "once, skip, all"),
+    ({"cron": "0 9 * * *", "overlap": "allow"}, "schedule.overlap", "skip, queue"),
+    ({"cron": "0 9 * * *", "dst_gap": "both"}, "schedule.dst_gap", "shift, skip"),
+    ({"cron": "0 9 * * *", "dst_overlap": "none"}, "schedule.dst_overlap", "first, both, last"),
+    ({"cron": "0 9 * * *", "jitter": 86_400_000}, "schedule.jitter", "half the interval"),
+    ({"every": 60_000, "jitter": 30_001}, "schedule.jitter", "half the interval, 30000 ms"),
+    ({"cron": "0 9 * * *", "limt": 3}, "schedule.limt", "limit"),
+    ({"cron": "0 9 * * *", "tz": "UTC", "timezone": "UTC"}, "schedule.tz", "twice"),
+    ({"start_at": "tomorrow"}, "schedule.start_at", "ISO 8601"),
+    ({"start_at": -1}, "schedule.start_at", "1970"),
+    ({"start_at": 1e400}, "", "too large"),
+]
+
+
+@pytest.mark.parametrize(("schedule", "field", "way_out"), WRONG)
+def test_each_contradiction_names_its_field_and_the_way_out(schedule: dict[str, Any], field: str, way_out: str) -> None:
+    body = {"schedule": schedule, "from": FROM}
+    answer = Api().post(PATH, '{"schedule": {"start_at": 1e400}}' if not field else body)
+    assert answer.status_code == 400
+    told = answer.json()
+    if field:
+        assert [error["field"] for error in told["errors"]] == [field]
+    assert way_out in told["detail"]
+
+
+def test_it_asks_for_a_key_and_the_right_to_read() -> None:
+    body = {"schedule": {"every": 60_000}}
+    assert Api(None).post(PATH, body).status_code == 401
+    assert key_of(scopes_={"catalog:read"}).post(PATH, body).status_code == 403
+    assert key_of().post(PATH, body).status_code == 200
+
+
+def test_what_is_missing_or_unknown_in_the_body_is_named() -> None:
+    assert Api().post(PATH, {}).json()["errors"][0]["field"] == "schedule"
+    assert Api().post(PATH, {"schedule": {}, "cout": 3}).json()["errors"][0]["field"] == "cout"
+    assert Api().post(PATH, {"schedule": {}, "from": "soon"}).json()["errors"][0]["field"] == "from"

@@ -1,0 +1,167 @@
+"""The keeper of a lease: what each answer to a beat makes of the runs, and when claims are allowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from jobs.lifecycle import lease, reap
+from jobs.lifecycle.lease import Beat
+from jobs.runner import keeper as module
+from jobs.runner.flights import Held
+from jobs.runner.keeper import Keeper
+
+KNOWN = Held(1, uuid4(), 5)
+
+
+class Runs:
+    """A process with one run, whose claims the test counts."""
+
+    def __init__(self) -> None:
+        self.held = {KNOWN.run_id: KNOWN}
+        self.begun, self.unanswered = 3, 0
+        self.stopped: dict[int, int | None] = {}
+        self.aborted = 0
+
+    def known(self) -> Mapping[int, Held]:
+        return self.held
+
+    def claims_begun(self) -> int:
+        return self.begun
+
+    def claims_ended(self, until: int) -> bool:
+        return not (0 < self.unanswered <= until)
+
+    def stop(self, runs: Mapping[int, int | None], why: str) -> None:
+        self.stopped.update(runs)
+
+    def abort(self, why: str) -> list[Held]:
+        self.aborted += 1
+        held, self.held = list(self.held.values()), {}
+        return held
+
+
+class Database:
+    """Answers beats as told; notes what is handed back."""
+
+    def __init__(self) -> None:
+        self.answer = Beat(alive=True, runs={KNOWN.run_id: KNOWN.fence})
+        self.handed_back: list[set[int]] = []
+        self.registered = 0
+        self.seconds = 0.0  # that a beat takes
+
+    async def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        if function is lease.beat:
+            Clock.now += self.seconds
+            return self.answer
+        if function is lease.register_worker:
+            self.registered += 1
+            return 40 + self.registered
+        if function is reap.hand_back:
+            self.handed_back.append({run_id for run_id, _ in args[1]})
+        elif function is module._hand_back_ids:
+            self.handed_back.append(args[1])
+        return None
+
+
+class Clock:
+    now = 100.0
+
+    @classmethod
+    def monotonic(cls) -> float:
+        return cls.now
+
+
+class World:
+    def __init__(self) -> None:
+        self.runs, self.database = Runs(), Database()
+        self.keeper = Keeper(self.database, self.runs, host="t", queues=["default"], concurrency=1)  # type: ignore[arg-type]
+
+    def beat(self) -> None:
+        asyncio.run(self.keeper.beat())
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr("jobs.runner.keeper.time.monotonic", Clock.monotonic)
+    monkeypatch.setattr("jobs.runner.keeper.threading.Thread.start", lambda self: None)
+    return World()
+
+
+def test_a_beat_that_finds_everything_in_order_changes_nothing(world: World) -> None:
+    world.beat()
+    assert world.keeper.valid.is_set()
+    assert (world.runs.stopped, world.database.handed_back) == ({}, [])
+
+
+def test_a_run_that_was_taken_away_is_stopped(world: World) -> None:
+    world.database.answer = Beat(alive=True, runs={})
+    world.beat()
+    assert world.runs.stopped == {1: 5}
+
+
+def test_a_run_that_was_taken_away_and_claimed_again_is_stopped_under_its_old_fence_only(world: World) -> None:
+    world.database.answer = Beat(alive=True, runs={1: 7})
+    world.beat()
+    assert world.runs.stopped == {1: 5}
+
+
+def test_a_run_nobody_here_knows_is_handed_back_at_the_second_beat(world: World) -> None:
+    world.database.answer = Beat(alive=True, runs={1: 5, 2: 1})
+    world.beat()
+    assert world.database.handed_back == []
+    world.beat()
+    assert world.database.handed_back == [{2}]
+
+
+def test_a_run_whose_claim_is_still_unanswered_is_waited_for(world: World) -> None:
+    world.database.answer = Beat(alive=True, runs={1: 5, 2: 1})
+    world.runs.unanswered = 3
+    world.beat()
+    world.beat()
+    assert world.database.handed_back == []
+    world.runs.begun, world.runs.unanswered = 9, 8  # that claim is answered; younger ones are not
+    world.beat()
+    assert world.database.handed_back == [{2}]
+
+
+def test_a_run_that_is_new_under_each_fence_is_not_taken_for_a_lost_claim(world: World) -> None:
+    for fence in (1, 3, 5):
+        world.database.answer = Beat(alive=True, runs={1: 5, 2: fence})
+        world.beat()
+    assert world.database.handed_back == []
+
+
+def test_a_worker_taken_for_dead_drops_its_runs_and_begins_anew(world: World) -> None:
+    world.database.answer = Beat(alive=False, runs={})
+    world.beat()
+    assert world.runs.aborted == 1
+    assert world.keeper.worker_id == 41
+    assert world.keeper.valid.is_set()
+
+
+def test_an_answer_that_comes_after_the_lease_may_have_ended_allows_no_claim(world: World) -> None:
+    world.database.seconds = 13.0
+    world.beat()
+    assert not world.keeper.valid.is_set()
+    world.database.seconds = 0.0
+    world.beat()
+    assert world.keeper.valid.is_set()
+
+
+def test_what_was_aborted_is_handed_back_where_it_is_still_owned(world: World) -> None:
+    world.keeper._aborted = [*world.runs.abort("no beat"), Held(3, uuid4(), 2)]
+    world.beat()
+    assert world.database.handed_back == [{1}]
+    world.beat()
+    assert world.database.handed_back == [{1}]
+
+
+def test_a_draining_worker_does_not_claim_again(world: World) -> None:
+    world.keeper.draining = True
+    world.beat()
+    assert not world.keeper.valid.is_set()
