@@ -89,7 +89,7 @@ def store(new: Draft) -> bool:
 
 
 def store_many(drafts: Sequence[Draft]) -> None:
-    """Store jobs and their runs inside the caller's transaction."""
+    """Store jobs and their runs, all or none. Outside of a transaction this is one."""
     insert_many(connection, [new.job for new in drafts], [new.run for new in drafts if new.run is not None])
 
 

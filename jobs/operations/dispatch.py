@@ -314,11 +314,10 @@ _DEFAULTS = [(each.name, each.default) for each in fields(DispatchRequest) if ea
 
 
 def _write(drafts: Sequence[Draft]) -> None:
-    """Store jobs without keys in a transaction of their own; a single one is one statement."""
+    """Store jobs without keys in a transaction of their own."""
     if len(drafts) == 1:
         store(drafts[0])
-        return
-    with transaction.atomic():
+    else:
         store_many(drafts)
 
 
