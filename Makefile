@@ -20,16 +20,16 @@ check:  ## what CI runs: linters, types, layers, migrations, all tests
 	@.ci/run
 
 bench: install-dev  ## the benchmarks, each beside its peers
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks --write
 
 faults: install-dev  ## the fault matrix, with real processes
-	@$(BIN)/python -m tests faults
+	@$(BIN)/python -m pytest tests/acceptance -v -m faults -p no:cacheprovider
 
 oracle: install-dev  ## years of schedules against an independent implementation
-	@$(BIN)/python -m tests oracle
+	@$(BIN)/python -m tests.oracle
 
 mutants: install-dev  ## each guard taken out, and the test that notices
-	@$(BIN)/python -m tests mutants
+	@$(BIN)/python -m tests.mutants
 
 lock: $(BIN)/python  ## dependencies*.in → requirements*.txt: with hashes, without the address of an index
 	@$(PIP) install uv

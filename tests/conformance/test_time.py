@@ -116,7 +116,9 @@ def test_all_runs_each_one_after_the_other_oldest_first(time: Time) -> None:
     assert run_through(time) == 59  # the 60th is not missed, only due: it meets the run before it
     ran = [run.scheduled_at for run in runs_of(job) if run.status == "completed"]
     assert ran == [anchor + index * MINUTE for index in range(60)]
-    assert [(run.status, run.scheduled_at - anchor) for run in runs_of(job) if run.number is None] == [("skipped", HOUR)]
+    assert [(run.status, run.scheduled_at - anchor) for run in runs_of(job) if run.number is None] == [
+        ("skipped", HOUR)
+    ]
 
 
 def test_all_makes_up_for_a_thousand_and_tells_the_older_ones(time: Time) -> None:

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
+from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.fields.json import JSONField
 
@@ -36,8 +36,6 @@ RUN_COLUMNS = (
     "job_id", "trigger", "status", "scheduled_at", "due_at", "product_id", "environment_id", "namespace", "queue",
     "priority", "concurrency_key", "concurrency_limit", "created_at",
 )  # fmt: skip
-
-_FEW = 24  # rows up to which one statement with JSON is faster than COPY and its round trips
 
 # What a first run has from its job, whose names are the same, and what is its own.
 _OF_JOB = (
@@ -70,16 +68,8 @@ def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None)
 def insert_many(connection: BaseDatabaseWrapper, jobs: Sequence[Values], runs: Sequence[Values]) -> None:
     """Store jobs and first runs, all or none. IntegrityError for a unique key that is taken.
 
-    Outside of a transaction this is one; for few jobs on PostgreSQL it is one round trip.
+    Outside of a transaction this is one.
     """
-    if connection.vendor == "postgresql" and len(jobs) <= _FEW:
-        statements, texts = [_from_json(Job)], [_as_json(JOB_COLUMNS, jobs)]
-        if runs:
-            statements.append(_from_json(Execution))
-            texts.append(_as_json(RUN_COLUMNS, runs))
-        with connection.cursor() as sql:
-            sql.execute("; ".join(statements), texts)
-        return
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
         for model, rows in ((Job, jobs), (Execution, runs)):
             if not rows:
@@ -146,33 +136,6 @@ def _literal(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     return "'" + str(value).replace("'", "''").replace("%", "%%") + "'"
-
-
-@cache
-def _from_json(model: type[models.Model]) -> str:
-    """An insert of the rows in one JSON text: any number of them is one value to bind, and one plan."""
-    fields = {field.column: field for field in model._meta.concrete_fields}
-    shape, taken = [], []
-    for name in _given(model):
-        is_json = isinstance(fields[name], JSONField)  # its text would stay a text: it is parsed by the cast
-        shape.append(f'"{name}" {"text" if is_json else fields[name].db_type(connections[DEFAULT_DB_ALIAS])}')
-        taken.append(f'r."{name}"::jsonb' if is_json else f'r."{name}"')
-    names, values = _columns(model)
-    taken += values[len(taken) :]
-    return (
-        f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) "  # noqa: S608 - the models' own columns
-        f"SELECT {', '.join(taken)} FROM json_to_recordset(%s) AS r({', '.join(shape)})"
-    )
-
-
-def _as_json(names: Sequence[str], rows: Sequence[Values]) -> str:
-    return strictjson.dumps([dict(zip(names, map(_plain, row), strict=True)) for row in rows]).decode()
-
-
-def _plain(value: Any) -> Any:
-    if value.__class__ is datetime:
-        return value.isoformat()
-    return value.hex if value.__class__ is UUID else value
 
 
 def _copy(sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
