@@ -98,7 +98,7 @@ def _components() -> Mapping[str, Any]:
     return found
 
 
-class BearerKey(OpenApiAuthenticationExtension):  # type: ignore[misc,no-untyped-call]  # drf-spectacular registers subclasses
+class BearerKey(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers its subclasses
     """How `core.tenancy.auth` is told to drf-spectacular."""
 
     target_class = "core.tenancy.auth.ApiKeyAuthentication"

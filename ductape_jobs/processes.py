@@ -24,7 +24,8 @@ from django.db import connection, connections
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0  # between two looks at a database that is not ready
+LOOK_SECONDS = 0.25  # between two looks at a database that is not ready
+PATIENCE_SECONDS = 3.0  # so long nothing is said: at a common start somebody else is just migrating it
 REMIND_SECONDS = 30.0  # how often the wait for it is told again
 
 
@@ -41,11 +42,12 @@ def refuse_if_unsafe() -> None:
 
 def wait_for_database(sleep: Callable[[float], None] = time.sleep) -> None:
     """Return when the database answers and no migration of ours is missing; says what it waits for."""
-    told, told_at = "", 0.0
+    began, told, told_at = time.monotonic(), "", 0.0
     while (reason := _why_not_ready()) is not None:
-        if reason != told or time.monotonic() - told_at > REMIND_SECONDS:
+        now = time.monotonic()
+        if now - began >= PATIENCE_SECONDS and (reason != told or now - told_at > REMIND_SECONDS):
             logger.warning("waiting: %s", reason)
-            told, told_at = reason, time.monotonic()
+            told, told_at = reason, now
         sleep(LOOK_SECONDS)
     if told:
         logger.info("the database is ready")

@@ -16,8 +16,18 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where heartbeats cost no disk; nothing secret is written
+
+
+class Log(Logger):
+    """Gunicorn's own lines in the form of all others: through the root logger, in text or JSON."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class Server(BaseApplication):
@@ -36,7 +46,7 @@ class Server(BaseApplication):
             "preload_app": True,
             "control_socket_disable": True,  # else gunicorn opens one in the home folder
             "worker_tmp_dir": str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None,
-            "logconfig_dict": settings.LOGGING,
+            "logger_class": Log,
             "proc_name": "ductape-api",
         }
         for name, value in options.items():

@@ -1,28 +1,35 @@
 """Every request has an id, and a body whose length is bounded also when nobody said how long it is.
 
-Owns `X-Request-Id` (a sane one from outside is kept) and bodies sent in chunks, which Django
-would read as empty.
+Owns `X-Request-Id` (a sane one from outside is kept), the line that the log gets for each request,
+and bodies sent in chunks, which Django would read as empty.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 import uuid
 from collections.abc import Callable
-from contextvars import ContextVar
 from io import RawIOBase
 from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.encoding import escape_uri_path
+
+from core import about
 
 _SANE = re.compile(r"[A-Za-z0-9._\-:+/=]{1,128}")
-_current: ContextVar[str] = ContextVar("request_id", default="")
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds: told only when they fail
+_LONGEST_PATH = 300  # characters of a path in the log
+
+access = logging.getLogger("api.access")
 
 
 def request_id() -> str:
     """The id of the request being answered; empty outside of one."""
-    return _current.get()
+    return about.request.get()
 
 
 class RequestIdMiddleware:
@@ -34,14 +41,28 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         identifier = given if _SANE.fullmatch(given) else uuid.uuid4().hex
-        token = _current.set(identifier)
+        token = about.request.set(identifier)
+        began = time.perf_counter()
         try:
             _open_chunked(request)
             response = self.get_response(request)
+            _tell(request, response.status_code, time.perf_counter() - began)
         finally:
-            _current.reset(token)
+            about.request.reset(token)
         response["X-Request-Id"] = identifier
         return response
+
+
+def _tell(request: HttpRequest, status: int, seconds: float) -> None:
+    """The access log's line. Without the query, which may hold what nobody else should read."""
+    level = logging.DEBUG if status < 400 and request.path in _PROBES else logging.INFO
+    if access.isEnabledFor(level):
+        path = escape_uri_path(request.path)[:_LONGEST_PATH]  # a line break in it cannot forge another line
+        ms = round(seconds * 1000, 1)
+        access.log(
+            level, "%s %s %d %.1f ms", request.method, path, status, ms,
+            extra={"method": request.method, "path": path, "status": status, "ms": ms},
+        )  # fmt: skip
 
 
 class _Bounded(RawIOBase):

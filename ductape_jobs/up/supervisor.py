@@ -110,13 +110,14 @@ class Supervisor:
 
     def _start_broker(self) -> None:
         given = settings.REDIS_URL if settings.REDIS_GIVEN else ""
-        chosen = broker.choose(settings.DATA_DIR / "broker", given=given)
+        folder = settings.DATA_DIR / "broker"
+        chosen = broker.choose(folder, given=given)
         self._console.say(f"broker    {chosen.how}")
         self._console.say(f"database  {_database_in_words()}")
         os.environ["REDIS_URL"] = chosen.url  # the children's
         if chosen.command is not None:
             self._start_child("broker", chosen.command)
-            broker.wait_for(chosen.url)
+            broker.wait_for(chosen, folder)
 
     def _start_child(self, name: str, command: tuple[str, ...]) -> None:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", "DATA_DIR": str(settings.DATA_DIR)}

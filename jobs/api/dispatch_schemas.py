@@ -30,7 +30,7 @@ _OPTIONS: dict[str, Schema] = {
     "product": {**_NAME, "description": "may be left out with a product's key"},
     "env": {**_NAME, "description": "may be left out where the key allows just one"},
     "input": {**ANY_OBJECT, "description": "at most 1 MiB of JSON"},
-    "schedule": ref("ScheduleChange"),
+    "schedule": ref("Schedule"),
     "retries": {"type": "integer", "minimum": 0, "maximum": limits.MOST_RETRIES, "default": 0},
     "retryConfig": ref("RetryConfig"),
     "on_lost": {**one_of(*limits.ON_LOST), "default": "retry"},

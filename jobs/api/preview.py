@@ -20,7 +20,7 @@ from jobs.schedule.preview import MOST_OCCURRENCES
 
 USUAL_COUNT = 10
 _ASKED = obj(
-    {"schedule": ref("ScheduleChange")},
+    {"schedule": ref("Schedule")},
     {
         "count": {"type": "integer", "minimum": 1, "maximum": MOST_OCCURRENCES, "default": USUAL_COUNT},
         "from": nullable(TIME_GIVEN),

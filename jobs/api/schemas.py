@@ -209,7 +209,7 @@ COMPONENTS: dict[str, Schema] = {
     "JobPage": JOB_PAGE,
     "Execution": _EXECUTION,
     "JobHistory": HISTORY,
-    "ScheduleChange": SCHEDULE,
+    "Schedule": SCHEDULE,
     "JobStats": STATS,
     "Hold": HOLD,
     "Holds": HOLDS,

@@ -96,7 +96,7 @@ class JobView(APIView):
             job = visible_job(principal_of(request), job_id)
         return Response(job_with_result(job))
 
-    @extend_schema(operation_id="jobs_delete", tags=["jobs"], parameters=[FORCE], responses={204: None})
+    @extend_schema(operation_id="jobs_delete", tags=["jobs"], parameters=[FORCE], responses={204: None, 409: ref("Problem")})
     def delete(self, request: Request, job_id: str) -> Response:
         """The job and its history are gone. Refused while it runs, unless `force` cancels it first."""
         query = Query(request.query_params, {"force"})
@@ -204,7 +204,7 @@ class ResumeView(InterventionView):
 
 
 class RescheduleView(InterventionView):
-    @_verb("reschedule", ref("ScheduleChange"))
+    @_verb("reschedule", ref("Schedule"))
     def post(self, request: Request, job_id: str) -> Response:
         """A new `start_at`, `cron` (with `tz`) or `every`; what is not given stays. With only a `start_at` a
         recurring job keeps its recurrence from then on; `cron: null` or `every: null` with it makes a one-off."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import uvloop
 from django.db import Error as DatabaseError
 
+from core import about
 from core.errors import ApiError
 from core.ids import encode
 from core.times import from_ms
@@ -299,6 +300,7 @@ class Runner:
 
     async def _fly(self, flying: Flying) -> None:
         """One attempt from claim to outcome."""
+        about.this_run(flying.claim.job_id, flying.claim.number)
         try:
             outcome = await self._attempt(flying)
         except asyncio.CancelledError:

@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from core import clock
 from jobs import chores, fsck
@@ -145,7 +146,7 @@ def test_the_command_says_what_it_deleted() -> None:
     assert out.getvalue().startswith("deleted 1 jobs, 1 runs and ")
 
 
-def test_the_command_deletes_nothing_where_everything_is_kept(settings) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_deletes_nothing_where_everything_is_kept(settings: Settings) -> None:
     settings.RETENTION_DAYS = 0
     with pytest.raises(CommandError, match="RETENTION_DAYS is 0"):
         call_command("prune")

@@ -1,0 +1,279 @@
+"""`make up` as a new user meets it: a fresh copy in an empty folder, with only what the README says."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ductape_jobs.up.children import Child, GivesUp
+from ductape_jobs.up.console import Console
+from tests.servers.breakable import family
+from tests.servers.local import ROOT, free_port, wait_until
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+
+README = (ROOT / "README.md").read_text()
+SHELL_BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+RUNS = "Ctrl-C stops everything"  # the last line of what a start prints
+# What a machine's owner may have set must not reach the new user's shell.
+OWN = {"DATA_DIR", "DATABASE_URL", "REDIS_URL", "OPERATOR_API_KEY", "ENVIRONMENT", "PORT", "DJANGO_SETTINGS_MODULE", "CI",
+       "MAKEFLAGS", "MAKELEVEL", "VIRTUAL_ENV"}  # fmt: skip
+
+
+class Up:
+    """A started `up`, what it printed, and the way to end it."""
+
+    def __init__(self, command: Sequence[str], folder: Path, log: Path, **variables: str) -> None:
+        self.port = free_port()
+        self.log = log
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name not in OWN},
+            "PORT": str(self.port),
+            **variables,
+        }
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait(self, text: str = RUNS, seconds: float = 60.0) -> str:
+        """All it said once it has said that."""
+
+        def has_said() -> bool:
+            assert self.process.poll() is None or text in self.said(), f"it ended:\n{self.said()}"
+            return text in self.said()
+
+        wait_until(has_said, f"{text!r} is said, after:\n{self.said()[-3000:]}", seconds)
+        return self.said()
+
+    def curl(self) -> str:
+        return next(line.strip() for line in self.said().splitlines() if line.strip().startswith("curl "))
+
+    def shell(self, command: str) -> dict[str, Any]:
+        """What a command pasted into a second terminal answers."""
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60
+        )  # fmt: skip
+        assert done.returncode == 0, done
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> str:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {}))
+        with urllib.request.urlopen(request, timeout=40) as response:
+            return str(response.read().decode())
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        key = (self.folder / ".data" / "operator_api_key").read_text()
+        answer: dict[str, Any] = json.loads(
+            self.get(f"/v1/jobs/{job_id}?wait=20000", {"Authorization": f"Bearer {key}"})
+        )
+        return answer
+
+    def ctrl_c(self) -> int:
+        """As the terminal does it: to everything in the foreground. The exit code; nothing is left."""
+        pids = family(self.process.pid)
+        os.killpg(self.process.pid, signal.SIGINT)
+        code = self.process.wait(45)
+        assert [pid for pid in pids if _alive(pid)] == []
+        return code
+
+    def end(self) -> None:
+        for pid in family(self.process.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a fresh clone, as they are now."""
+    folder = tmp_path_factory.mktemp("clone") / "ductape jobs"  # a space: folders have them
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    for name in names:
+        if name and (ROOT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    return folder
+
+
+@pytest.fixture
+def started(checkout: Path, tmp_path: Path) -> Iterator[Up]:
+    """`up` itself, without make, with this test run's Python."""
+    data = checkout / ".data"
+    up = Up([sys.executable, "manage.py", "up"], checkout, tmp_path / "up.log", DATA_DIR=str(data))
+    try:
+        up.wait()
+        yield up
+    finally:
+        up.end()
+
+
+def test_the_two_commands_of_the_readme_are_there() -> None:
+    assert SHELL_BLOCKS[:2] == ["make up\n", "make test\n"]
+
+
+def test_make_up_the_printed_curl_ctrl_c_and_again(checkout: Path, tmp_path: Path) -> None:
+    first = Up(["make", "up"], checkout, tmp_path / "first.log")
+    try:
+        said = first.wait(seconds=480)  # installs everything
+        assert '"status": "completed"' in said
+        assert "\x1b[" not in said  # not a terminal: no colours
+        key = (checkout / ".data" / "operator_api_key").read_text()
+        password = (checkout / ".data" / "admin_password").read_text().strip()
+        assert key in said
+        assert password in said
+        job_id = first.shell(first.curl())["job_id"]
+        job = first.job(job_id)
+        assert (job["status"], job["result"]["body"]["you_sent"]["body"]) == ("completed", {"text": "hello"})
+        page = first.get("/admin/login/")
+        for asset in re.findall(r'(?:href|src)="(/static/[^"]+\.(?:css|js))"', page):
+            assert first.get(asset)
+        assert "openapi" in first.get("/v1/docs").lower()
+        assert json.loads(first.get("/readyz"))["status"] == "ready"
+        private = [path for path in (checkout / ".data").glob("*") if path.name.endswith(("key", "password"))]
+        assert len(private) == 4
+        assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+        first.ctrl_c()
+        assert "stopped" in first.said().splitlines()
+    finally:
+        first.end()
+
+    again = Up(["make", "up"], checkout, tmp_path / "again.log")
+    try:
+        said = again.wait(seconds=60)
+        assert "installing" not in said
+        assert key not in said  # shown once
+        assert password not in said
+        assert again.job(job_id)["status"] == "completed"  # the data is there
+        assert again.job(again.shell(again.curl())["job_id"])["status"] == "completed"
+        readme = next(block for block in SHELL_BLOCKS if block.startswith("curl"))
+        pasted = readme.replace("127.0.0.1:8000", f"127.0.0.1:{again.port}")
+        assert again.job(again.shell(pasted)["job_id"])["status"] == "completed"
+        again.ctrl_c()
+    finally:
+        again.end()
+
+
+def test_a_port_that_is_taken_is_named_with_the_way_out(checkout: Path, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        up = Up(
+            [sys.executable, "manage.py", "up"], checkout, tmp_path / "up.log", PORT=str(port), DATA_DIR=str(tmp_path)
+        )
+        assert up.process.wait(30) == 1
+    assert up.said().strip() == (
+        f"port {port} cannot be had (Address already in use): another program has it. "
+        f"Take another one: PORT={port + 10} make up"
+    )
+
+
+def test_a_second_one_on_the_same_data_is_refused(started: Up, checkout: Path, tmp_path: Path) -> None:
+    second = Up(
+        [sys.executable, "manage.py", "up"], checkout, tmp_path / "two.log", DATA_DIR=str(checkout / ".data")
+    )  # fmt: skip
+    assert second.process.wait(30) == 1
+    assert "it is running already" in second.said()
+    assert started.process.poll() is None
+
+
+def test_a_process_that_dies_is_started_again_and_jobs_go_on(started: Up) -> None:
+    worker = _child(started, "worker")
+    os.kill(worker, signal.SIGKILL)
+    started.wait("the worker died of SIGKILL: starting it again", 10)
+    job = started.job(started.shell(started.curl())["job_id"])
+    assert job["status"] == "completed"
+    assert _child(started, "worker") != worker
+    assert started.ctrl_c() == 0
+    assert started.said().rstrip().endswith("stopped")
+
+
+def test_no_process_outlives_an_up_that_was_killed(started: Up) -> None:
+    pids = family(started.process.pid)
+    assert len(pids) >= 6  # itself, broker, API and its two, worker, scheduler
+    started.process.kill()
+    started.process.wait()
+    wait_until(lambda: not any(_alive(pid) for pid in pids), "all of them are gone", 40)
+
+
+def test_who_keeps_dying_is_given_up_with_a_sentence() -> None:
+    out = io.StringIO()
+    child = Child("worker", ["sh", "-c", "echo it hurts; exit 3"], os.environ, Console(out))
+    child.start()
+
+    def gave_up() -> bool:
+        try:
+            child.watch()
+        except GivesUp as given_up:
+            return str(given_up) == "the worker ended with code 3, 3 times in a row: its last lines are above"
+        return False
+
+    wait_until(gave_up, "it is given up", 20)
+    child.kill()
+    assert out.getvalue().count("worker    | it hurts\n") == 3
+    assert out.getvalue().count("the worker ended with code 3: starting it again\n") == 2
+
+
+def test_on_a_terminal_names_and_troubles_are_coloured() -> None:
+    out = io.StringIO()
+    console = Console(out, colour=True)
+    console.line("api", "2026 WARNING jobs: late")
+    console.line("worker", "2026 INFO jobs: fine")
+    assert out.getvalue() == (
+        "\x1b[36mapi      \x1b[0m | \x1b[33m2026 WARNING jobs: late\x1b[0m\n"
+        "\x1b[32mworker   \x1b[0m | 2026 INFO jobs: fine\n"
+    )
+
+
+def test_production_is_refused(checkout: Path, tmp_path: Path) -> None:
+    up = Up([sys.executable, "manage.py", "up"], checkout, tmp_path / "up.log", ENVIRONMENT="production")
+    assert up.process.wait(30) == 1
+    assert "SECRET_KEY must be set when ENVIRONMENT is production" in up.said()
+    assert "Traceback" not in up.said()
+
+
+def _child(up: Up, name: str) -> int:
+    """The process that `up` itself started for that."""
+    for pid in family(up.process.pid):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if name.encode() in command:
+            return pid
+    raise AssertionError(f"there is no {name}")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
