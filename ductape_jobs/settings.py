@@ -229,6 +229,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "aiohttp.access": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},  # what a caller got wrong stands in `api.access`
         # A line for each wake-up, twice, says nothing about jobs.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

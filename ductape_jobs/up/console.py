@@ -46,10 +46,11 @@ class Console:
 
     def pump(self, name: str, stream: IO[bytes]) -> None:
         """Print all that comes from `stream` until it ends."""
-        for raw in stream:
-            text = raw.decode("utf-8", "replace").rstrip()
-            if text:
-                self.line(name, text)
+        with stream:
+            for raw in stream:
+                text = raw.decode("utf-8", "replace").rstrip()
+                if text:
+                    self.line(name, text)
 
     def _paint(self, code: int, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text

@@ -16,6 +16,7 @@ OPERATOR = "operator-key-of-at-least-32-characters"
 
 # The API without the admin, which takes seconds to load.
 urlpatterns = [
+    path("v1/", include("core.tenancy.api.urls")),
     path("v1/", include("executors.catalog.api.urls")),
     path("v1/", include("jobs.api.urls")),
     *service_patterns,

@@ -1,0 +1,259 @@
+"""The API's description: complete, valid, true for a tour of calls, and its page loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.urls import URLPattern, URLResolver, get_resolver
+from jsonschema import Draft202012Validator
+from pytest_django import Settings
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from core.clock import database_now
+from core.shortcache import forget_everything
+from core.times import to_ms
+from jobs import wakeup
+from tests.conformance.world import claim_one, complete, fail, postpone, worker
+from tests.integration.api import OPERATOR, Api
+
+pytestmark = pytest.mark.django_db
+
+CATALOG = {
+    "product": "shop",
+    "envs": [{"slug": "prd", "name": "Production"}],
+    "apps": [
+        {
+            "tag": "mail",
+            "name": "Mail",
+            "envs": {"prd": {"base_url": "http://127.0.0.1:9000"}},
+            "events": [{"tag": "send", "method": "POST", "resource": "/send"}],
+        }
+    ],
+}
+SEND = {"product": "shop", "env": "prd", "app": "mail", "event": "send", "input": {"body": {"to": "a@example"}}}
+
+
+@pytest.fixture(autouse=True)
+def _here(settings: Settings) -> Iterator[None]:
+    settings.OPERATOR_API_KEY = OPERATOR
+    forget_everything()
+    yield
+    forget_everything()
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    """The description, by the command whose warnings are errors."""
+    out = StringIO()
+    call_command("spectacular", "--format", "openapi-json", "--validate", "--fail-on-warn", stdout=out)
+    description: dict[str, Any] = json.loads(out.getvalue())
+    return description
+
+
+def test_the_description_is_openapi_3_1_and_served_to_everybody(described: dict[str, Any]) -> None:
+    answer = Api(None).get("/v1/openapi.json")
+
+    assert answer.status_code == 200
+    assert answer.json()["openapi"] == "3.1.0"
+    assert set(answer.json()["paths"]) == set(described["paths"])
+
+
+def test_every_path_under_v1_is_described(described: dict[str, Any]) -> None:
+    routes = {route for route in _routes(get_resolver().url_patterns) if route.startswith(("v1/", "healthz", "readyz"))}
+    routes -= {"v1/openapi.json", "v1/docs"}
+
+    shown = {"/" + re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", route) for route in routes}
+    assert shown <= set(described["paths"])
+
+
+def _routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _routes(pattern.url_patterns, prefix + str(pattern.pattern))
+        elif isinstance(pattern, URLPattern):
+            yield prefix + str(pattern.pattern)
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_one(described: dict[str, Any]) -> None:
+    for reference in set(re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(described))):
+        node: Any = described
+        for step in reference.split("/"):
+            assert step in node, reference
+            node = node[step]
+    for name, schema in described["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        assert schema, name
+
+
+def test_operations_have_distinct_names_and_describe_what_they_do(described: dict[str, Any]) -> None:
+    operations = [
+        operation
+        for path in described["paths"].values()
+        for method, operation in path.items()
+        if method != "parameters"
+    ]
+    names = [operation["operationId"] for operation in operations]
+
+    assert len(names) == len(set(names))
+    assert [operation["operationId"] for operation in operations if not operation.get("description")] == []
+    for operation in operations:
+        assert "default" in operation["responses"] or "500" in operation["responses"]
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    answer = Api(None).get("/v1/docs")
+
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", page) == []
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert assets
+    for asset in assets:
+        assert asset.startswith("/static/")
+        assert Api(None).get(asset).status_code == 200
+    assert "validatorUrl" in page
+
+
+class Tour:
+    """Calls whose answers are held against the description."""
+
+    def __init__(self, described: dict[str, Any]) -> None:
+        self._described = described
+        self._registry: Registry[Any] = Registry().with_resource(
+            "urn:api", Resource.from_contents(described, default_specification=DRAFT202012)
+        )
+        self.visited: set[tuple[str, str]] = set()
+
+    def __call__(
+        self,
+        method: str,
+        template: str,
+        status: int,
+        body: Any = None,
+        *,
+        query: str = "",
+        key: str | None = OPERATOR,
+        **ids: Any,
+    ) -> Any:
+        operation = self._described["paths"][template][method.lower()]
+        self.visited.add((method, template))
+        answer = Api(key)(method, template.format(**ids) + query, body)
+        assert answer.status_code == status, answer.content
+        assert answer["X-Request-Id"]
+        response = operation["responses"][str(status)]
+        if "$ref" in response:
+            response = self._described["components"]["responses"][response["$ref"].rpartition("/")[2]]
+        if status == 204:
+            assert answer.content == b""
+            return None
+        kind = answer["Content-Type"].partition(";")[0]
+        schema = response["content"][kind]["schema"]
+        if body is not None and status < 400:
+            self._check(operation["requestBody"]["content"]["application/json"]["schema"], body, template)
+        if kind == "text/plain":
+            return answer.content.decode()
+        self._check(schema, answer.json(), template)
+        return answer.json()
+
+    def _check(self, schema: Any, value: Any, where: str) -> None:
+        rooted = {"$ref": "urn:api" + schema["$ref"]} if list(schema) == ["$ref"] else self._absolute(schema)
+        errors = list(Draft202012Validator(rooted, registry=self._registry).iter_errors(value))
+        assert errors == [], (where, [(error.json_path, error.message) for error in errors])
+
+    def _absolute(self, schema: Any) -> Any:
+        if isinstance(schema, dict):
+            return {key: f"urn:api{value}" if key == "$ref" else self._absolute(value) for key, value in schema.items()}
+        return [self._absolute(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def test_a_tour_of_every_operation_answers_as_described(
+    described: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeup, "wake", lambda queues: None)
+    go = Tour(described)
+    _catalog(go)
+    _jobs(go)
+    _interventions(go)
+    _service(go)
+    operations = {
+        (method.upper(), path)
+        for path, item in described["paths"].items()
+        for method in item
+        if method in {"get", "post", "put", "patch", "delete"}
+    }
+    # Namespaces whose executors are not there answer 400 to every dispatch; readyz needs committed rows.
+    untold = {item for item in operations if item[1].endswith("/dispatch") and item[1] != "/v1/actions/dispatch"}
+    assert operations - go.visited - untold == {("GET", "/readyz")}
+
+
+def _catalog(go: Tour) -> None:
+    go("PUT", "/v1/products/{product}/catalog", 200, CATALOG, product="shop")
+    go("GET", "/v1/products/{product}/catalog", 200, product="shop")
+    go("GET", "/v1/products/{product}/catalog", 404, product="nobody")
+    go("GET", "/v1/products", 200)
+    go("GET", "/v1/products/{product}/envs", 200, product="shop")
+    go("GET", "/v1/keys", 200)
+    made = go("POST", "/v1/keys", 201, {"name": "k", "product": "shop", "scopes": ["jobs:read"]})
+    go("GET", "/v1/keys", 403, key=made["key"])
+    go("DELETE", "/v1/keys/{key_id}", 204, key_id=made["id"])
+    go("DELETE", "/v1/keys/{key_id}", 404, key_id=99)
+
+
+def _jobs(go: Tour) -> None:
+    go("POST", "/v1/schedules/preview", 200, {"schedule": {"cron": "0 9 * * *", "tz": "America/New_York"}, "count": 3})
+    go("POST", "/v1/schedules/preview", 400, {"schedule": {"cron": "x"}})
+    done = go("POST", "/v1/actions/dispatch", 201, {**SEND, "labels": {"a": "b"}, "concurrency_key": "k"})["job_id"]
+    complete(claim_one(), '{"status": 200}')
+    broken = go("POST", "/v1/actions/dispatch", 201, {**SEND, "retries": 1, "retryConfig": {"initialDelay": 1}})[
+        "job_id"
+    ]
+    postpone(claim_one())
+    recurring = go("POST", "/v1/actions/dispatch", 201, {**SEND, "schedule": {"every": 60_000, "limit": 3}})["job_id"]
+    fail(claim_one())
+    go("POST", "/v1/actions/dispatch", 400, {**SEND, "shedule": {}})
+    go("POST", "/v1/actions/dispatch", 401, SEND, key=None)
+    go("POST", "/v1/jobs/dispatch-many", 201, {"jobs": [{"namespace": "actions", **SEND}]})
+    claim_one()
+    for job_id in (done, broken, recurring):
+        go("GET", "/v1/jobs/{job_id}", 200, job_id=job_id)
+        go("GET", "/v1/jobs/{job_id}/history", 200, job_id=job_id)
+    go("GET", "/v1/jobs/{job_id}", 404, job_id="job_x")
+    for query in ("", "?cursor=&limit=1", "?status=failed,completed&order=created_at", "?label=a:b"):
+        go("GET", "/v1/jobs", 200, query=query)
+    go("GET", "/v1/jobs", 400, query="?limit=0")
+    go("GET", "/v1/jobs/stats", 200)
+    go("DELETE", "/v1/jobs/{job_id}", 204, job_id=done)
+    go("DELETE", "/v1/jobs/{job_id}", 404, job_id=done)
+
+
+def _interventions(go: Tour) -> None:
+    at = to_ms(database_now() + timedelta(hours=1))
+    job_id = go("POST", "/v1/actions/dispatch", 201, {**SEND, "schedule": {"every": 60_000, "start_at": at}})["job_id"]
+    for verb, body in (
+        ("pause", {"note": "n"}), ("resume", {}), ("reschedule", {"cron": "0 9 * * *"}), ("trigger", {}), ("cancel", {"reason": "r"}),
+    ):  # fmt: skip
+        go("POST", f"/v1/jobs/{{job_id}}/{verb}", 200, body, job_id=job_id)
+    go("POST", "/v1/jobs/{job_id}/pause", 409, {}, job_id=job_id)
+    failed = go("POST", "/v1/actions/dispatch", 201, {**SEND, "priority": 9})["job_id"]
+    fail(claim_one())
+    go("POST", "/v1/jobs/{job_id}/retry", 200, {"delay": 5}, job_id=failed)
+
+
+def _service(go: Tour) -> None:
+    worker()
+    go("POST", "/v1/products/{product}/hold", 200, {"env": "prd", "note": "n"}, product="shop")
+    go("GET", "/v1/products/{product}/hold", 200, product="shop")
+    go("GET", "/v1/queues", 200)
+    go("POST", "/v1/products/{product}/release", 200, {}, product="shop")
+    go("GET", "/v1/workers", 200)
+    go("GET", "/v1/workers", 401, key=None)
+    go("GET", "/healthz", 200, key=None)
+    assert "ductape_queue_depth" in go("GET", "/metrics", 200)
