@@ -12,6 +12,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from django.db import transaction
 from prometheus_client import CollectorRegistry, generate_latest
@@ -42,26 +43,28 @@ def exposition() -> bytes:
 
 def bring_up_to_date() -> int:
     """Count the runs that ended since the last time; how many events are left for the next."""
-    TallyPosition.objects.get_or_create(pk=1)
-    deadline = time.monotonic() + BUDGET_SECONDS
-    left = 1
-    while left and time.monotonic() < deadline:
-        left = _count_batch()
-    return left
+    position, _ = TallyPosition.objects.get_or_create(pk=1)
+    counted, deadline, more = position.event_id, time.monotonic() + BUDGET_SECONDS, True
+    while more and time.monotonic() < deadline:
+        counted, more = _count_batch()
+    return max(last_event() - counted, 0)
 
 
-def _count_batch() -> int:
-    """One batch; the lock on the position keeps two scrapes from counting the same runs twice."""
+def _count_batch() -> tuple[int, bool]:
+    """One batch: up to which event runs are counted now, and whether there may be more.
+
+    The lock on the position keeps two scrapes from counting the same runs twice.
+    """
     with transaction.atomic():
         position = TallyPosition.objects.select_for_update().get(pk=1)
         settled_before = database_now() - SETTLED_AFTER
         events = JobEvent.objects.filter(id__gt=position.event_id).order_by("id").values_list("id", "at")[:BATCH]
-        settled = [event_id for event_id, at in events if at <= settled_before]
+        settled = [event_id for event_id, _ in takewhile(lambda event: event[1] <= settled_before, events)]
         if not settled:
-            return 0
+            return position.event_id, False
         _add(ended_runs(position.event_id, settled[-1], limit=BATCH))
         TallyPosition.objects.filter(pk=1).update(event_id=settled[-1])
-        return max(last_event() - settled[-1], 0) if len(settled) == BATCH else 0
+        return settled[-1], len(settled) == BATCH
 
 
 def _add(runs: Iterable[EndedRun]) -> None:

@@ -187,23 +187,33 @@ def _branches(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Job]]:
     One part for each environment and state, where these are few; a part for `queued` or `running`
     is driven by the open runs, which are few when such jobs are rare among the others.
     """
+    statuses = wanted.statuses or _implied(wanted)
     environments: Sequence[int] | None = None
     if wanted.environment_ids is not None:
         environments = sorted(wanted.environment_ids)
-    elif wanted.statuses:
+    elif statuses:
         environments = list(Environment.objects.values_list("pk", flat=True)[: MOST_BRANCHES + 1])
-    by_state = _by_state(wanted, jobs)
+    by_state = _by_state(wanted, statuses, jobs)
     if environments is None or len(environments) * len(by_state) > MOST_BRANCHES:
         return [jobs]
     return [part.filter(environment_id=environment) for environment in environments for part in by_state]
 
 
-def _by_state(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Job]]:
+def _implied(wanted: JobFilter) -> frozenset[JobStatus]:
+    """The only states that a filter which names none can find: those that stand in an index are looked at alone."""
+    if wanted.retrying:
+        return frozenset({JobStatus.SCHEDULED, JobStatus.PAUSED})
+    if wanted.last_run_status == RunStatus.FAILED:
+        return frozenset(JobStatus) - {JobStatus.COMPLETED}
+    return frozenset()
+
+
+def _by_state(wanted: JobFilter, statuses: frozenset[JobStatus], jobs: QuerySet[Job]) -> list[QuerySet[Job]]:
     """Parts of the jobs by state; what stands in no index is one part together."""
-    if not wanted.statuses:
+    if not statuses:
         return [jobs]
-    parts = [jobs.filter(rare_status=status) for status in RARE_STATUSES if status in wanted.statuses]
-    common = {status for status in wanted.statuses if status not in RARE_STATUSES}
+    parts = [jobs.filter(rare_status=status) for status in RARE_STATUSES if status in statuses]
+    common = {status for status in statuses if status not in RARE_STATUSES}
     for status, run_status in _THROUGH_RUNS.items():
         if status in common and JobStatus.COMPLETED not in common:
             ids = _jobs_with_open_run(wanted, run_status)

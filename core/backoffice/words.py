@@ -78,10 +78,6 @@ def badge(word: str, *, title: str = "") -> SafeString | str:
     return format_html('<span class="badge badge-{}" title="{}">{}</span>', word, title, word)
 
 
-def yes_no(fact: bool, *, yes: str = "yes", no: str = "no") -> SafeString | str:
-    return badge_like("completed", yes) if fact else badge_like("cancelled", no)
-
-
 def badge_like(state: str, text: str, *, title: str = "") -> SafeString:
     """A label in the colour of a state, with a text of its own."""
     return format_html('<span class="badge badge-{}" title="{}">{}</span>', state, title, text)

@@ -36,7 +36,7 @@ class JobList(BoundedList):
 class JobAdmin(ReadOnlyAdmin):
     """Found, read and acted on here; written by `jobs.operations` only."""
 
-    list_display = ("job", "state", "place", "namespace", "when", "upcoming", "last_run", "failures")
+    list_display = ("job", "state", "place", "when", "upcoming", "last_run", "failures")
     list_filter = JOB_FILTERS
     list_select_related = ("product", "environment")
     list_fullwidth = True
@@ -88,13 +88,20 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description="status")
     def state(self, job: Job) -> SafeString | str:
         if job.next_attempt_at is not None and job.status == JobStatus.SCHEDULED:
-            return format_html('{} <small class="quiet">retry {}</small>', badge(job.status), job.retry_count + 1)
+            return format_html(
+                '<span class="one-line">{} <small class="quiet">retry {}</small></span>',
+                badge(job.status),
+                job.retry_count + 1,
+            )
         return badge(job.status)
 
-    @admin.display(description="product")
+    @admin.display(description="where")
     def place(self, job: Job) -> SafeString:
         return format_html(
-            '<span class="two-lines"><span>{}</span><small>{}</small></span>', job.product.tag, job.environment.slug
+            '<span class="two-lines"><span>{} / {}</span><small>{}</small></span>',
+            job.product.tag,
+            job.environment.slug,
+            job.namespace,
         )
 
     @admin.display(description="schedule")
@@ -102,7 +109,7 @@ class JobAdmin(ReadOnlyAdmin):
         if not job.recurring:
             return format_html('<span class="quiet">{}</span>', schedule_words(job))
         return format_html(
-            '<span class="two-lines" title="{}"><span>{}</span><small>{}</small></span>',
+            '<span class="two-lines wraps" title="{}"><span>{}</span><small>{}</small></span>',
             job.cron,
             schedule_words(job),
             job.tz if job.cron else "",
@@ -117,11 +124,13 @@ class JobAdmin(ReadOnlyAdmin):
         if not job.last_run_status:
             return NOTHING
         ended = relative(job.completed_at, self._now) if job.completed_at else ""
-        return format_html('{} <small class="quiet">{}</small>', badge(job.last_run_status), ended)
+        return format_html(
+            '<span class="two-lines"><span>{}</span><small>{}</small></span>', badge(job.last_run_status), ended
+        )
 
     @admin.display(description="failures")
     def failures(self, job: Job) -> SafeString | str:
-        """In a row, up to the last run."""
+        """How many runs failed in a row, up to the last one."""
         return format_html('<span class="bad">{}</span>', job.consecutive_failures) if job.consecutive_failures else ""
 
 

@@ -85,7 +85,7 @@ def test_the_list_shows_id_target_state_schedule_and_the_last_run(ada: Client) -
 
     assert f"mail:send {name(job)}" in words
     assert "every 2 h" in words
-    assert "shop prd" in words
+    assert "shop / prd" in words
     assert "scheduled" in words
     assert "failed" in words
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -84,11 +85,14 @@ def test_a_wait_on_a_recurring_job_answers_when_its_next_run_has_ended() -> None
 
 def test_a_wait_ends_with_a_pause_a_cancel_and_a_delete() -> None:
     paused, cancelled, deleted = (new_job(HOURLY) for _ in range(3))
-    for job, verb, expected in (
-        (paused, intervene.pause, "paused"), (cancelled, intervene.cancel, "cancelled"), (deleted, intervene.delete, 404),
-    ):  # fmt: skip
+    verbs: list[tuple[Job, Callable[[UUID], object], object]] = [
+        (paused, intervene.pause, "paused"),
+        (cancelled, intervene.cancel, "cancelled"),
+        (deleted, intervene.delete, 404),
+    ]
+    for job, verb, expected in verbs:
         thread, answer = waited(job)
-        verb(job.pk)  # type: ignore[operator]  # each takes the id
+        verb(job.pk)
         thread.join(10)
         assert not thread.is_alive()
         assert answer["status"] == expected

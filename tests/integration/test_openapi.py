@@ -118,7 +118,9 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     assert assets
     for asset in assets:
         assert asset.startswith("/static/")
-        assert Api(None).get(asset).status_code == 200
+        found = Api(None).get(asset)
+        assert found.status_code == 200
+        found.close()
     assert "validatorUrl" in page
 
 

@@ -25,7 +25,7 @@ from jobs.lifecycle import intervene
 from jobs.lifecycle.claim import claim
 from jobs.lifecycle.lease import register_worker
 from jobs.lifecycle.promote import promote_due
-from jobs.models import Hold, JobEvent, TallyPosition, Worker
+from jobs.models import Hold, JobEvent, RunTally, TallyPosition, Worker
 from jobs.operations import health
 from jobs.scheduler import show_up
 from tests.conformance.world import claim_one, complete, environment, fail, new_job, postpone, worker
@@ -357,8 +357,9 @@ def test_a_scrape_counts_in_batches_and_within_its_time(monkeypatch: pytest.Monk
         complete(claim_one(new_job()))
     monkeypatch.setattr(metrics, "BATCH", 2)
     assert scrape()["ductape_runs_total", ("noop", "completed", "shop")] == 5
-    TallyPosition.objects.update(event_id=0)
-    metrics.RunTally.objects.all().delete()
+    first = JobEvent.objects.order_by("id").values_list("id", flat=True)[0]
+    TallyPosition.objects.update(event_id=first - 1)
+    RunTally.objects.all().delete()
     monkeypatch.setattr(metrics, "BUDGET_SECONDS", 0.0)
 
     nothing = scrape()

@@ -1,0 +1,265 @@
+"""How an input becomes a request, and an answer a result: every request type, on a real receiver."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from core.errors import Invalid, NotFound
+from core.shortcache import forget_everything
+from executors.base import Done, Failed
+from tests.integration.action_world import World
+from tests.servers.receiver import Answer, Receiver
+
+pytestmark = pytest.mark.django_db
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["email"],
+    "additionalProperties": False,
+    "properties": {
+        "email": {"type": "string"},
+        "age": {"type": "integer"},
+        "at": {"type": "string", "format": "date-time"},
+        "day": {"type": "string", "format": "date"},
+        "userId": {"type": "string"},
+    },
+}
+EVENTS: list[dict[str, Any]] = [
+    {"tag": "send", "method": "POST", "resource": "/u/:userId", "body": SCHEMA, "query": {"v": 1}, "headers": {"X-From": "shop"}},
+    {"tag": "free", "method": "POST", "resource": "/free"},
+    {"tag": "get", "method": "GET", "resource": "/get"},
+    *[
+        {"tag": kind, "method": "POST", "resource": f"/{kind}", "request_type": kind}
+        for kind in ("formdata", "xml", "soap", "html", "text", "urlencoded")
+    ],
+]  # fmt: skip
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def world(receiver: Receiver) -> World:
+    forget_everything()
+    return World(
+        receiver,
+        events=EVENTS,
+        constants={"limit": 5, "key": "$Secret{TOKEN}"},
+        variables=[{"key": "region", "default": "eu"}],
+        headers={"X-Region": "$Variable{mail}{region}"},
+    )
+
+
+def told(caught: pytest.ExceptionInfo[Invalid]) -> dict[str, str]:
+    return {error.field: error.code for error in caught.value.errors}
+
+
+@pytest.mark.parametrize(
+    "input",
+    [
+        {"params": {"userId": "u1"}, "query": {"q": "x"}, "body": {"email": "a@b.c", "age": 3}, "headers": {"X-A": "1"}},
+        {"params:userId": "u1", "query:q": "x", "body:email": "a@b.c", "body:age": 3, "headers:X-A": "1"},
+        {"userId": "u1", "query:q": "x", "email": "a@b.c", "age": 3, "headers:X-A": "1"},
+        {"userId": "u1", "query": {"q": "x"}, "email": "a@b.c", "body": {"age": 3}, "headers": {"X-A": "1"}},
+    ],
+    ids=["nested", "prefixed", "flat", "mixed"],
+)  # fmt: skip
+def test_an_input_may_be_nested_flat_or_say_its_places(world: World, input: dict[str, Any]) -> None:
+    before = json.dumps(input)
+    world.check("send", **input)
+    assert isinstance(world.run("send", **input), Done)
+
+    sent = world.sent()
+    assert sent.path == "/u/u1?v=1&q=x"
+    assert sent.json() == {"email": "a@b.c", "age": 3}
+    assert (sent.headers["x-a"], sent.headers["x-from"], sent.headers["x-region"]) == ("1", "shop", "eu")
+    assert json.dumps(input) == before
+
+
+def test_bare_fields_go_where_the_action_declares_them(world: World) -> None:
+    world.run("send", userId="u1", email="a@b.c", v=2, **{"x-from": "me"})
+
+    assert world.sent().path == "/u/u1?v=2"
+    assert world.sent().headers["x-from"] == "me"
+
+
+def test_bare_fields_that_nobody_declares_go_to_the_body_or_without_one_to_the_query(world: World) -> None:
+    world.check("free", a=1, b={"c": 2})
+    world.run("free", a=1, b={"c": 2})
+    assert world.sent().json() == {"a": 1, "b": {"c": 2}}
+    world.check("get", page=2)
+    world.run("get", page=2)
+    assert world.sent().path == "/get?page=2"
+
+
+def test_what_the_input_says_comes_before_shared_credentials(receiver: Receiver) -> None:
+    world = World(receiver, events=EVENTS, auth={"type": "query", "name": "key", "value": "shared"})
+    world.run("get")
+    assert world.sent().path == "/get?key=shared"
+    world.run("get", query={"key": "mine"})
+    assert world.sent().path == "/get?key=mine"
+
+
+@pytest.mark.parametrize(
+    ("event", "input", "field", "code"),
+    [
+        ("send", {"userId": "u", "emial": "a"}, "input.emial", "schema_additionalProperties"),
+        ("send", {"userId": "u", "body": {"emial": "a"}}, "input.body.emial", "schema_additionalProperties"),
+        ("send", {"userId": "u"}, "input.body.email", "schema_required"),
+        ("send", {"userId": "u", "email": "a", "age": "3"}, "input.age", "schema_type"),
+        ("send", {"email": "a"}, "input.params.userId", "required"),
+        ("send", {"userId": "u", "email": "a", "body:email": "b"}, "input.body:email", "duplicate"),
+        ("send", {"userId": "u", "body": "text", "body:email": "b"}, "input.body:email", "invalid"),
+        ("send", {"userId": "u", "email": "a", "headers:Host": "x"}, "input.headers:Host", "invalid"),
+        ("free", {"haeders": {"A": "b"}}, "input.haeders", "unknown_field"),
+        ("free", {"body:": 1}, "input.body:", "invalid"),
+        ("get", {"filter": {"a": 1}}, "input.filter", "unknown_field"),
+        ("text", {"body": {"a": 1}}, "input.body", "invalid"),
+        ("urlencoded", {"body": {"a": {"b": 1}}}, "input.body.a", "invalid"),
+        ("formdata", {"body": "text"}, "input.body", "invalid"),
+        ("formdata", {"body": {"f": {"content": "not base 64!"}}}, "input.body.f", "invalid"),
+        ("formdata", {"body": {"f": {"content": "YQ==", "content_type": "a\r\nb"}}}, "input.body.f", "invalid"),
+        ("xml", {"body": {"a": 1, "b": 2}}, "input.body", "invalid"),
+        ("xml", {"body": {"a": {"b c": 1}}}, "input.body.a.b c", "invalid"),
+        ("xml", {"body": {"a": {"b><x": 1}}}, "input.body.a.b><x", "invalid"),
+        ("xml", {"body": {"a": {"": 1}}}, "input.body.a.", "invalid"),
+        ("xml", {"body": {"a": {"b": [[1]]}}}, "input.body.a.b.0", "invalid"),
+        ("xml", {"body": {"a": "\x01"}}, "input.body.a", "invalid"),
+        ("xml", {"body": {"a": {"@id": {}}}}, "input.body.a.@id", "invalid"),
+    ],
+)  # fmt: skip
+def test_a_wrong_input_is_told_at_the_field_as_it_was_written(
+    world: World, event: str, input: dict[str, Any], field: str, code: str
+) -> None:
+    with pytest.raises(Invalid) as caught:
+        world.check(event, **input)
+
+    assert told(caught)[field] == code
+
+
+def test_a_form_with_files_is_sent_as_multipart(world: World) -> None:
+    body = {"a": [1, True], "who": 'ü"', "meta": {"k": 1}, "file": {"content": base64.b64encode(b"\x00\xff").decode(), "filename": 'a"b\r\n.pdf', "content_type": "application/pdf"}}  # fmt: skip
+    world.check("formdata", body=body)
+    world.run("formdata", body=body)
+    first = world.sent()
+    world.run("formdata", body=body, attempt=2)
+
+    boundary = first.headers["content-type"].removeprefix("multipart/form-data; boundary=")
+    assert first.body == (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\ntrue\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="who"\r\n\r\nü"\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="meta"\r\nContent-Type: application/json\r\n\r\n{{"k":1}}\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a%22b%0D%0A.pdf"\r\n'
+        "Content-Type: application/pdf\r\n\r\n"
+    ).encode() + b"\x00\xff" + f"\r\n--{boundary}--\r\n".encode()  # fmt: skip
+    assert world.sent().body == first.body  # another attempt of the run sends the same bytes
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "sent", "content_type"),
+    [
+        ("xml", {"order": {"@id": 1, "item": ["a&b", {"#text": "<c>", "@q": '"'}], "none": None, "ok": True}},
+         '<order id="1"><item>a&amp;b</item><item q=\'"\'>&lt;c&gt;</item><none/><ok>true</ok></order>', "application/xml; charset=utf-8"),
+        ("xml", "<as>is</as>", "<as>is</as>", "application/xml; charset=utf-8"),
+        ("soap", {"soap:Envelope": {"@xmlns:soap": "urn:x", "soap:Body": "ü"}}, '<soap:Envelope xmlns:soap="urn:x"><soap:Body>ü</soap:Body></soap:Envelope>', "text/xml; charset=utf-8"),
+        ("html", "<p>ü</p>", "<p>ü</p>", "text/html; charset=utf-8"),
+        ("text", "plain", "plain", "text/plain; charset=utf-8"),
+    ],
+)  # fmt: skip
+def test_xml_and_texts_are_sent_as_they_are_written_down(
+    world: World, kind: str, body: Any, sent: str, content_type: str
+) -> None:
+    world.check(kind, body=body)
+    world.run(kind, body=body)
+
+    assert world.sent().body.decode().removeprefix("<?xml version='1.0' encoding='utf-8'?>\n") == sent
+    assert world.sent().headers["content-type"] == content_type
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "result"),
+    [
+        ("application/json", b'{"a": 1}', {"a": 1}),
+        ("application/problem+json; charset=utf-8", b"[1]", [1]),
+        ("application/json", b"not json", "not json"),
+        ("application/xml", b"<a>1</a>", "<a>1</a>"),
+        ("text/html; charset=latin-1", b"\xfc", "ü"),
+        ("text/plain", b'{"a": 1}', '{"a": 1}'),
+        ("text/plain; charset=base64", b"YQ==", "YQ=="),
+        ("application/x-www-form-urlencoded", b"a=1&a=2&b=%C3%BC&c=%00", {"a": ["1", "2"], "b": "ü", "c": "\ufffd"}),
+        ("application/pdf", b"%PDF\x00", {"base64": "JVBERgA=", "size": 5, "content_type": "application/pdf"}),
+        ("image/png", b"abc", {"base64": "YWJj", "size": 3, "content_type": "image/png"}),
+        ("application/octet-stream", b"", None),
+    ],
+)
+def test_an_answer_is_told_by_its_content_type(world: World, content_type: str, body: bytes, result: Any) -> None:
+    world.receiver.answer("/get", Answer(body=body, headers={"Content-Type": content_type}))
+
+    outcome = world.run("get")
+
+    assert isinstance(outcome, Done)
+    assert outcome.result["body"] == result
+
+
+def test_expressions_are_resolved_in_each_run_and_what_is_secret_is_not_shown(world: World) -> None:
+    input = {
+        "userId": "$Constant{mail}{limit}",
+        "email": "$Secret{TOKEN}",
+        "age": "$Constant{mail}{limit}",
+        "at": "$DateAdd(0, 1, 'hours')",
+        "day": "$DateAdd($Now(), 0, 'days')",
+        "headers:X-Region": "in-$Variable{mail}{region}",
+    }
+    world.receiver.answer("/u/5", Answer(echo=True))
+
+    world.check("send", **input)
+    outcome = world.run("send", **input)
+
+    sent = world.sent()
+    assert sent.json() | {"day": "?"} == {"email": "tok-live", "age": 5, "at": "1970-01-01T01:00:00.000Z", "day": "?"}
+    assert len(sent.json()["day"]) == len("2026-01-01")
+    assert (sent.path, sent.headers["x-region"]) == ("/u/5?v=1", "in-eu")
+    assert isinstance(outcome, Done)
+    assert "tok-live" not in repr(outcome)
+
+
+def test_a_time_is_a_number_of_ms_where_nothing_types_it(world: World) -> None:
+    world.run("free", body={"at": "$DateAdd(0, 1, 'second')"})
+
+    assert world.sent().json() == {"at": 1000}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("$Secret{NOPE}", "secret_not_found"),
+        ("$Variable{mail}{nope}", "variable_not_found"),
+        ("$Constant{other}{limit}", "constant_not_found"),
+    ],
+)
+def test_a_reference_to_nothing_is_told_at_dispatch(world: World, text: str, code: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        world.check("free", body={"a": text})
+
+    (error,) = caught.value.errors
+    assert (error.field, error.code) == ("input.body.a", code)
+    assert "in environment 'prd' of product 'shop': set it with PUT" in error.detail
+
+
+def test_a_value_that_does_not_fit_once_it_is_known_fails_the_run(world: World) -> None:
+    world.check("send", userId="u", email="a", age="$Secret{TOKEN}")
+    outcome = world.run("send", userId="u", email="a", age="$Secret{TOKEN}")
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
+    assert "tok-live" not in outcome.message
+    assert len(world.receiver.requests) == 0
