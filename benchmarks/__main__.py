@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import redis
 
-from benchmarks import p1_drain, p4_dispatch, p5_bulk, p7_lateness, p8_latency, p12_embedded
+from benchmarks import p1_drain, p4_dispatch, p5_bulk, p6_recurring, p7_lateness, p8_latency, p12_embedded
 from benchmarks.bench import Bench
 from benchmarks.measure import Row
 from benchmarks.peers import bullmq_peer
@@ -29,6 +29,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "P1": p1_drain.run,
     "P4": p4_dispatch.run,
     "P5": p5_bulk.run,
+    "P6": p6_recurring.run,
     "P7": p7_lateness.run,
     "P8": p8_latency.run,
     "P12": p12_embedded.run,
@@ -106,6 +107,7 @@ def _facts(postgres: str, peers_redis: str, cores: int) -> list[str]:
         ),
         (
             f"peers: Celery {version('celery')} (kombu {version('kombu')}, redis-py {version('redis')}), "
+            f"django-celery-beat {version('django-celery-beat')}, "
             f"BullMQ {bullmq_peer.version()} on Node {node}"
         ),
     ]

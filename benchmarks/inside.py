@@ -1,7 +1,7 @@
 """What has to happen inside the project's own processes: jobs created through its own functions.
 
-`python -m benchmarks.inside seed | create N SHARE | spread N SECONDS HEAD | dispatch N MIN MAX |
-single N THREADS` with the project's environment variables. It prepares, or plays the application that
+`python -m benchmarks.inside seed | create N SHARE | spread N SECONDS HEAD | recurring N EVERY SPREAD HEAD |
+dispatch N MIN MAX | single N THREADS` with the project's environment variables. It prepares, or plays the application that
 dispatches, and notes in each job's input what time it was; only `single` measures, and prints a rate.
 """
 
@@ -70,6 +70,26 @@ def spread(count: int, seconds: float, head: float) -> None:
         notices.tell_due()
     if database_now() > begin:
         raise RuntimeError("creating took longer than its head start")
+
+
+def recurring(count: int, every: float, spread: float, head: float) -> None:
+    """Schedules that run every `every` seconds: their first times evenly over `spread` seconds, the first
+    one `head` seconds from now. Prints that time, in seconds since the epoch."""
+    from django.db import transaction
+
+    from core.clock import database_now
+    from jobs import notices
+    from jobs.lifecycle.create import create_jobs
+    from jobs.schedule import Schedule
+
+    begin, interval = database_now() + timedelta(seconds=head), round(every * 1000)
+    for first in range(0, count, CHUNK):
+        times = [begin + timedelta(seconds=index * spread / count) for index in range(first, min(first + CHUNK, count))]
+        with transaction.atomic():
+            jobs = [_job(Schedule(start_at=at, anchor_at=at, every=interval)) for at in times]
+            create_jobs(jobs, now=database_now())
+        notices.tell_due()
+    print(begin.timestamp())
 
 
 def dispatch(count: int, shortest: float, longest: float) -> None:
@@ -141,6 +161,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "seed": seed,
     "create": create,
     "spread": spread,
+    "recurring": recurring,
     "dispatch": dispatch,
     "single": single,
 }
@@ -157,6 +178,11 @@ def main() -> None:
     later.add_argument("count", type=int)
     later.add_argument("seconds", type=float)
     later.add_argument("head", type=float)
+    again = commands.add_parser("recurring")
+    again.add_argument("count", type=int)
+    again.add_argument("every", type=float)
+    again.add_argument("spread", type=float)
+    again.add_argument("head", type=float)
     single = commands.add_parser("dispatch")
     single.add_argument("count", type=int)
     single.add_argument("shortest", type=float)

@@ -85,6 +85,24 @@ class Postgres:
         )
         return [row[0] for row in rows]
 
+    def open_before(self, end: float) -> bool:
+        """Whether an occurrence before that time (seconds since the epoch) is still to be promoted or to end."""
+        return bool(
+            self._all(
+                f"SELECT EXISTS (SELECT 1 FROM jobs_job WHERE next_due_at < to_timestamp({end})) OR EXISTS (SELECT 1 "
+                "FROM jobs_execution WHERE status IN ('queued', 'running', 'waiting') "
+                f"AND scheduled_at < to_timestamp({end}))"
+            )[0][0]
+        )
+
+    def starts(self, begin: float, end: float) -> list[tuple[float, float]]:
+        """(nominal time, start of its code) of the runs whose nominal time is in [begin, end)."""
+        rows = self._all(
+            "SELECT extract(epoch FROM scheduled_at)::float8, (result->>'at')::float8 FROM jobs_execution "
+            f"WHERE status = 'completed' AND scheduled_at >= to_timestamp({begin}) AND scheduled_at < to_timestamp({end})"
+        )
+        return [(row[0], row[1]) for row in rows]
+
     def connections(self, application: str) -> int:
         """Open connections under that application name."""
         found = self._all(f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{application}'")

@@ -25,6 +25,12 @@ def from_ms(value: int) -> datetime:
     return EPOCH + timedelta(milliseconds=value)
 
 
+def later(value: datetime, by: timedelta) -> datetime:
+    """That much later, at most the last time there is: the year 9999 is a time that callers send."""
+    last = datetime.max.replace(tzinfo=UTC)
+    return last if value > last - by else value + by
+
+
 def parse_time(value: object, zone: tzinfo = UTC) -> datetime:
     """A time as the API takes it: milliseconds, or ISO 8601 (naive: in `zone`).
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.db.models import Max
 
+from core.times import later
 from jobs.models import JobEvent
 
 ORDER_SLACK = timedelta(minutes=1)  # ids are given before the commit: two neighbours may be so far out of order
@@ -86,7 +87,7 @@ def ended_runs(
 def events_between(since: datetime | None, before: datetime | None) -> tuple[int, int]:
     """A range (after, until] of event ids that holds every event of that time, and some around it."""
     first = 0 if since is None else _first_event_at(since - ORDER_SLACK) - 1
-    last = last_event() if before is None else _first_event_at(before + ORDER_SLACK)
+    last = last_event() if before is None else _first_event_at(later(before, ORDER_SLACK))
     return first, last
 
 

@@ -23,7 +23,7 @@ from django.db.models.functions import Cast
 
 from core.ids import decode
 from core.tenancy.models import Environment
-from core.times import to_ms
+from core.times import later, to_ms
 from jobs.models import RARE_STATUSES, Execution, Job
 from jobs.states import FINAL, OPEN_RUN, JobStatus, RunStatus
 
@@ -137,10 +137,10 @@ def _times(wanted: JobFilter) -> list[Q]:
         )  # fmt: skip
     if wanted.until is not None:
         # The API speaks in milliseconds: what ended within the last one still belongs to it.
-        end = wanted.until + timedelta(milliseconds=1)
+        end = later(wanted.until, timedelta(milliseconds=1))
         conditions.append((final & Q(completed_at__lt=end)) | (~final & Q(scheduled_at__lt=end)))
         if wanted.statuses and wanted.statuses <= FINAL:  # what has ended was made before: skip what is younger
-            conditions.append(Q(pk__lt=_id_at(end + CLOCKS_APART)))
+            conditions.append(Q(pk__lt=_id_at(later(end, CLOCKS_APART))))
     return conditions
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db.models import Count
 
+from core.times import later
 from jobs.ended import EndedRun, ended_runs, events_between
 from jobs.queries import JobFilter, matching
 from jobs.states import JobStatus, RunStatus
@@ -25,7 +26,7 @@ def job_stats(wanted: JobFilter) -> dict[str, Any]:
     """S4's fields and ours. The window is of the jobs as in a list, and of the ends of the runs."""
     counts = dict.fromkeys(map(str, JobStatus), 0)
     counts.update(matching(wanted).values_list("status").annotate(Count("pk")).order_by())
-    before = None if wanted.until is None else wanted.until + timedelta(milliseconds=1)
+    before = None if wanted.until is None else later(wanted.until, timedelta(milliseconds=1))
     after, until = events_between(wanted.since, before)
     runs = ended_runs(
         after,

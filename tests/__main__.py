@@ -54,6 +54,7 @@ def main() -> int:
     ended: list[Ended] = []
     with tempfile.TemporaryDirectory(prefix="ductape-tests-") as name, ExitStack() as stack:
         folder = Path(name)
+        folder.chmod(0o711)  # root's PostgreSQL runs as another user, and has to get to its own folder
         base = {"DATA_DIR": str(folder / "data"), "REDIS_URL": "", "DATABASE_URL": ""}
         if "unit" in wanted:
             ended.append(_run(Part(name="unit", paths=["tests/unit"], env=base)))

@@ -25,6 +25,7 @@ from tests.servers.local import ROOT, process, wait_until
 
 QUEUE = "celery"  # Celery's own default
 SOLO = ("-P", "solo", "-c", "1")
+BEAT_SETTINGS = "benchmarks.peers.beat_settings"
 THREADS = ("-P", "threads", "-c", "16")
 WAIT_SECONDS = 120.0
 
@@ -73,6 +74,22 @@ class CeleryPeer:
                 raise RuntimeError("sending took longer than its head start")
             return [(start - due) * 1000 for due, start in self._records(jobs)]
 
+    @contextmanager
+    def beat(self, database: str) -> Iterator[int]:
+        """django-celery-beat on the entries of that database; its process id."""
+        command = [
+            sys.executable, "-m", "celery", "-A", "benchmarks.peers.celery_noop", "beat", "-l", "WARNING",
+            "-S", "django_celery_beat.schedulers:DatabaseScheduler", "--pidfile=", "--max-interval", "1",
+        ]  # fmt: skip
+        env = {**os.environ, **beat_environment(database), "PEER_REDIS": self._url}
+        with process(command, log=self._log, env=env, cwd=ROOT) as child:
+            yield child.pid
+
+    def recorded(self) -> list[tuple[float, float]]:
+        """(key, start) of each task that has run since the workers were started."""
+        whole = self._record.read_bytes()
+        return list(RECORD.iter_unpack(whole[: len(whole) // RECORD.size * RECORD.size]))
+
     def latency(self, jobs: int, gap: tuple[float, float]) -> list[float]:
         """Tasks sent one by one to idle workers: ms from before `.delay()` to the start."""
         with self.workers(2):
@@ -116,3 +133,8 @@ class CeleryPeer:
             lambda: self._record.stat().st_size >= count * RECORD.size, f"{count} celery tasks ran", WAIT_SECONDS
         )
         return [(key, start) for key, start in RECORD.iter_unpack(self._record.read_bytes())]
+
+
+def beat_environment(database: str) -> dict[str, str]:
+    """What django-celery-beat's processes need: a Django of their own on that PostgreSQL database."""
+    return {"DJANGO_SETTINGS_MODULE": BEAT_SETTINGS, "PEER_DATABASE": database}

@@ -23,6 +23,7 @@ _SAFE_IN_PATH = "%/:@!$&'()*+,;=-._~"
 _ORDINARY_URL = re.compile(r"(https?://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?)(/[A-Za-z0-9%/:@!$&'()*+,;=\-._~?]*)?")
 _HOST = re.compile(r"[A-Za-z0-9_\-]{1,63}(\.[A-Za-z0-9_\-]{1,63})*\.?")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f:.%]+\](:[0-9]*)?")
 LONGEST_HOST = 254  # with a dot at its end
 # What frames the message or the connection belongs to the client, not to the caller.
 RESERVED_HEADERS = frozenset(
@@ -167,6 +168,8 @@ def _origin(text: str) -> Origin:
         raise InvalidRequest("the URL has no host")
     if port == 0:
         raise InvalidRequest("the URL's port is 0")
+    if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
+        raise InvalidRequest("the URL's host is neither a domain name nor an address")
     host = _ascii_host(parts.hostname)
     written = f"[{host}]" if ":" in host else host
     return Origin(

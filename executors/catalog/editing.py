@@ -23,11 +23,13 @@ from executors.catalog.schema import read_document
 KEEP = {"set": True}
 
 
-def store_part(tag: str, part: Mapping[str, Any], *, actor: str, dry_run: bool = False) -> Difference:
-    """Store a document that names only what is to change. Raises core.errors.ApiError."""
+def store_part(
+    tag: str, part: Mapping[str, Any], *, actor: str, dry_run: bool = False, prune: bool = False
+) -> Difference:
+    """Store a document that names only what is to change (with `prune` all there is). Raises core.errors.ApiError."""
     with transaction.atomic():
-        difference = document.store(tag, read_document(dict(part), tag), dry_run=dry_run)
-        if not dry_run and (difference.created or difference.updated):
+        difference = document.store(tag, read_document(dict(part), tag), dry_run=dry_run, prune=prune)
+        if not dry_run and (difference.created or difference.updated or difference.removed):
             audit.record(actor, "catalog.stored", tag, _changed(difference))
     return difference
 

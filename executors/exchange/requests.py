@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from core import http
 from core.times import from_ms, to_ms
 from executors.base import Call
-from executors.catalog.actions import OpenedAction
+from executors.catalog.actions import OpenedAction, redacted
 from executors.catalog.resolve import PATH_PARAMETER, secret_forms
 from executors.exchange.bodies import content_type, encoded, is_scalar, pairs
 from executors.exchange.checking import wrong_fields
@@ -46,12 +46,13 @@ def prepare(action: OpenedAction, input: Mapping[str, Any], *, now: datetime) ->
         parts = {name: resolve(getattr(placed, name), scope, now=now) for name in ("query", "params", "headers")}
         body = resolve(placed.body, scope, now=now)
     except ExpressionError as error:
-        raise http.InvalidRequest(f"the input cannot be resolved: {error}") from None
+        detail = redacted(str(error), secret_forms(scope.opened))
+        raise http.InvalidRequest(f"the input cannot be resolved: {detail}") from None
     placed = Placed(**parts, body=_timed(body, target.schema), written=placed.written)
     secrets = secret_forms(scope.opened)
     wrong = next(wrong_fields(target, placed), None)
     if wrong is not None:
-        raise http.InvalidRequest(f"{wrong.field}: {wrong.detail}")
+        raise http.InvalidRequest(redacted(f"{wrong.field}: {wrong.detail}", secrets))
     return Prepared(placed, secrets)
 
 

@@ -96,7 +96,9 @@ class JobView(APIView):
             job = visible_job(principal_of(request), job_id)
         return Response(job_with_result(job))
 
-    @extend_schema(operation_id="jobs_delete", tags=["jobs"], parameters=[FORCE], responses={204: None, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="jobs_delete", tags=["jobs"], parameters=[FORCE], responses={204: None, 409: ref("Problem")}
+    )
     def delete(self, request: Request, job_id: str) -> Response:
         """The job and its history are gone. Refused while it runs, unless `force` cancels it first."""
         query = Query(request.query_params, {"force"})

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.db import transaction
 
+from core.ids import encode
+from core.tenancy import audit
 from jobs import notices, wakeup
 from jobs.lifecycle import intervene
 from jobs.lifecycle.intervene import Intervened
@@ -35,7 +37,11 @@ def retry(job_id: UUID, *, delay: timedelta = timedelta(0), actor: str = "") -> 
 
 
 def trigger(job_id: UUID, *, actor: str = "") -> Job:
-    return told(intervene.trigger(job_id, actor=actor))
+    with transaction.atomic():
+        done = intervene.trigger(job_id, actor=actor)
+        if actor:  # the outbox has no event for it: its run tells of itself, but not who asked
+            audit.record(actor, "job.triggered", encode("job", job_id))
+    return told(done)
 
 
 def delete(job_id: UUID, *, force: bool = False, actor: str = "") -> None:

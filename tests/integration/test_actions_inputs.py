@@ -85,7 +85,8 @@ def test_an_input_may_be_nested_flat_or_say_its_places(world: World, input: dict
 
 
 def test_bare_fields_go_where_the_action_declares_them(world: World) -> None:
-    world.run("send", userId="u1", email="a@b.c", v=2, **{"x-from": "me"})
+    given: dict[str, Any] = {"userId": "u1", "email": "a@b.c", "v": 2, "x-from": "me"}
+    world.run("send", **given)
 
     assert world.sent().path == "/u/u1?v=2"
     assert world.sent().headers["x-from"] == "me"
@@ -211,7 +212,7 @@ def test_an_answer_is_told_by_its_content_type(world: World, content_type: str, 
 
 
 def test_expressions_are_resolved_in_each_run_and_what_is_secret_is_not_shown(world: World) -> None:
-    input = {
+    input: dict[str, Any] = {
         "userId": "$Constant{mail}{limit}",
         "email": "$Secret{TOKEN}",
         "age": "$Constant{mail}{limit}",

@@ -289,7 +289,11 @@ def test_a_button_does_it_in_the_name_of_the_user(
     assert answer.redirect_chain == [(page(job), 302)]
     assert world.fresh(job).status == becomes
     actors = list(JobEvent.objects.filter(job_id=job.pk).values_list("actor", flat=True))
-    assert actors in (["ada"], []) if verb == "trigger" else actors == ["ada"]
+    deeds = list(AuditEntry.objects.values_list("actor", "action", "object"))
+    if verb == "trigger":  # has no event of its own
+        assert (actors, deeds) == ([], [("ada", "job.triggered", name(job))])
+    else:
+        assert (actors, deeds) == (["ada"], [])
 
 
 def test_a_reason_is_kept_with_the_job(ada: Client) -> None:

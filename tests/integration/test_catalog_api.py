@@ -15,7 +15,7 @@ from pytest_django import Settings
 from core import crypto
 from core.shortcache import forget_everything
 from core.tenancy import keys, scopes
-from core.tenancy.models import Environment, Product
+from core.tenancy.models import AuditEntry, Environment, Product
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 
 pytestmark = pytest.mark.django_db
@@ -283,3 +283,16 @@ def test_a_product_key_writes_its_own_and_a_limited_one_reads_its_part() -> None
 def test_an_impossible_tag_is_a_clear_answer(tag: str) -> None:
     assert put({}, tag=tag).status_code in (400, 404)
     assert get(f"/v1/products/{tag}/catalog").status_code == 404
+
+
+def test_who_stored_what_is_noted_without_values_and_a_dry_run_is_not() -> None:
+    put(DOCUMENT, "?dry_run=true")
+    assert not AuditEntry.objects.exists()
+
+    put(DOCUMENT)
+    put(DOCUMENT)  # nothing changed
+
+    (entry,) = AuditEntry.objects.all()
+    assert (entry.actor, entry.action, entry.object) == ("operator", "catalog.stored", "shop")
+    assert "live-token" not in str(entry.detail)
+    assert "apps.mail" in str(entry.detail)

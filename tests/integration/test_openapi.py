@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.management import call_command
@@ -259,3 +260,55 @@ def _service(go: Tour) -> None:
     go("GET", "/v1/workers", 401, key=None)
     go("GET", "/healthz", 200, key=None)
     assert "ductape_queue_depth" in go("GET", "/metrics", 200)
+
+
+NASTY: list[Any] = [
+    None, -1, 2**63, 1.5, 1e308, "", "x" * 400, "\u00fc\u200b\U0001f600%", "' OR 1=1 --", "../..", [None], {"": None}, "$Now(",
+    "2026-02-30T00:00:00Z", "9999-12-31T23:59:59.999Z", 253_402_300_799_999,
+]  # fmt: skip
+
+
+def test_nonsense_in_any_field_of_any_operation_gets_a_described_answer(
+    described: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeup, "wake", lambda queues: None)
+    Api()("PUT", "/v1/products/shop/catalog", CATALOG)
+    job_id = Api().post("/v1/actions/dispatch", {**SEND, "schedule": {"every": 3_600_000}}).json()["job_id"]
+    ids = {"product": "shop", "job_id": job_id, "key_id": "1"}
+
+    for path, item in described["paths"].items():
+        if path.endswith("/dispatch") and path != "/v1/actions/dispatch":
+            continue
+        for method, operation in item.items():
+            for url, body in _nonsense(described, path, operation, ids):
+                answer = Api()(method.upper(), url, body)
+                where = (method, url, body, answer.status_code)
+                assert answer.status_code < 500 or path == "/readyz", (where, answer.content)
+                assert str(answer.status_code) in operation["responses"], where
+                if answer.status_code >= 400:
+                    assert answer["Content-Type"] == "application/problem+json", where
+                    assert set(answer.json()) >= {"type", "title", "status", "detail", "code", "errors", "request_id"}
+
+
+def _nonsense(
+    described: dict[str, Any], path: str, operation: dict[str, Any], ids: dict[str, str]
+) -> Iterator[tuple[str, Any]]:
+    """Calls with one wrong thing each: a part of the path, a parameter of the query, a field of the body."""
+    usual = path.format(**ids)
+    texts = [value for value in NASTY if isinstance(value, (str, int, float)) and value not in (True, "")]
+    for parameter in operation.get("parameters", ()):
+        for value in texts:
+            if parameter["in"] == "path":
+                yield path.format(**{**ids, parameter["name"]: quote(str(value), safe="")}), None
+            elif parameter["in"] == "query" and parameter["name"] != "wait":
+                yield f"{usual}?{parameter['name']}={quote(str(value), safe='')}", None
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is None:
+        return
+    schema = content["schema"]
+    if "$ref" in schema:
+        schema = described["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    base = dict(SEND) if path.startswith("/v1/actions") else CATALOG if path.endswith("/catalog") else {}
+    for name in {**schema.get("properties", {}), **base}:
+        for value in NASTY:
+            yield usual, {**base, name: value}

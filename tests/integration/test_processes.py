@@ -73,8 +73,8 @@ def started(name: str, env: dict[str, str], folder: Path) -> Iterator[Running]:
 def test_it_waits_for_the_migrations_says_so_and_goes_on(name: str, tmp_path: Path) -> None:
     env = environment(tmp_path)
     with started(name, env, tmp_path) as running:
-        running.wait("migrations are missing")
-        assert "run 'python manage.py migrate'" in running.said()
+        running.wait("migrations of this version are missing")
+        assert "'python manage.py migrate' applies them" in running.said()
         assert manage("migrate", "--verbosity=0", env=env).returncode == 0
         running.wait("the database is ready")
         running.wait("serves default" if name == "worker" else "scheduler started")

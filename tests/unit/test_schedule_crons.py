@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -102,9 +103,8 @@ def test_a_wildcard_is_a_star_at_the_head_of_minute_or_hour(expression: str, wil
     ],
 )
 def test_what_is_outside_the_dialect_is_told_with_the_way_out(expression: str, told: str) -> None:
-    with pytest.raises(BadCron, match=".") as refused:
+    with pytest.raises(BadCron, match=re.escape(told)):
         parse_cron(expression)
-    assert told in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from core.tenancy.visibility import visible_environments, visible_product, visib
 from core.times import to_ms
 from executors.catalog import document
 from executors.catalog.api.bodies import OlderTextYAMLParser, OlderYAMLParser, TextYAMLParser, YAMLParser
-from executors.catalog.schema import read_document
+from executors.catalog.editing import store_part
 
 _MOST_PRODUCTS = 1000
 
@@ -63,7 +63,7 @@ class CatalogView(APIView):
         reject_unknown(request.query_params, {"dry_run", "prune"})
         dry_run, prune = _flag(request, "dry_run"), _flag(request, "prune")
         _check_may_write(principal, product)
-        difference = document.store(product, read_document(body_of(request), product), dry_run=dry_run, prune=prune)
+        difference = store_part(product, body_of(request), actor=principal.name, dry_run=dry_run, prune=prune)
         return Response({**difference.as_dict(), "dry_run": dry_run})
 
 
