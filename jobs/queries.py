@@ -11,16 +11,18 @@ Ids are in the order in which jobs were made, so `created_at` is ordered by them
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.db.models import Func, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 
+from core.errors import Unavailable
 from core.ids import decode
 from core.tenancy.models import Environment
 from core.times import later, to_ms
@@ -30,11 +32,38 @@ from jobs.states import FINAL, OPEN_RUN, JobStatus, RunStatus
 MOST_BRANCHES = 40  # environments × states that are looked at one by one; beyond it the newest jobs are walked
 MOST_OPEN_RUNS = 5_000  # with more, jobs in that state are found soon by walking from the newest
 MOST_COUNTED = 100_000  # a total is exact up to here
+READ_SECONDS = 10
+QUERY_CANCELED = "57014"  # PostgreSQL's
 CLOCKS_APART = timedelta(hours=1)  # between the machine that made an id and the database, at most
 TARGET_COMPONENTS = (
     "app", "tag", "notification", "storage", "broker", "function", "database", "graph", "feature",
 )  # fmt: skip
 TARGET_EVENTS = ("event", "operation")
+
+
+class TooSlow(Unavailable):
+    """A filter that finds next to nothing among very many jobs took too long."""
+
+    code, title = "too_slow", "The query took too long"
+
+
+@contextmanager
+def bounded_reading() -> Iterator[None]:
+    """What is read inside ends after READ_SECONDS on PostgreSQL (where tables grow large), as TooSlow."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    try:
+        with transaction.atomic():
+            with connection.cursor() as sql:
+                sql.execute("SELECT set_config('statement_timeout', %s, true)", [f"{READ_SECONDS}s"])
+            yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
+            raise
+        raise TooSlow(
+            f"no answer within {READ_SECONDS} s: narrow it by product, env, status or time, or page with a cursor"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

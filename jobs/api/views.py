@@ -63,14 +63,16 @@ class JobsView(APIView):
         if query.has("cursor") and query.has("offset"):
             query.wrong("offset", "has no meaning with a cursor: leave one out")
         query.done()
-        page = queries.list_jobs(wanted, limit=limit, offset=offset, after=after, oldest_first=oldest_first)
-        if query.has("cursor"):
-            return Response({**page_shape(page), "limit": limit})
-        total = queries.count_jobs(wanted)
+        with queries.bounded_reading():
+            page = queries.list_jobs(wanted, limit=limit, offset=offset, after=after, oldest_first=oldest_first)
+            shown = page_shape(page)
+            if query.has("cursor"):
+                return Response({**shown, "limit": limit})
+            total = queries.count_jobs(wanted)
         exact = total <= queries.MOST_COUNTED
         return Response(
             {
-                **page_shape(page),
+                **shown,
                 "total": min(total, queries.MOST_COUNTED),
                 **({} if exact else {"total_is_lower_bound": True}),
                 "limit": limit,
@@ -142,7 +144,8 @@ class StatsView(APIView):
         query = Query(request.query_params, STATS_FIELDS)
         wanted = read_filter(query, principal_of(request))
         query.done()
-        return Response(job_stats(wanted))
+        with queries.bounded_reading():
+            return Response(job_stats(wanted))
 
 
 class InterventionView(APIView):

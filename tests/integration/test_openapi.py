@@ -263,7 +263,7 @@ def _service(go: Tour) -> None:
 
 
 NASTY: list[Any] = [
-    None, -1, 2**63, 1.5, 1e308, "", "x" * 400, "\u00fc\u200b\U0001f600%", "' OR 1=1 --", "../..", [None], {"": None}, "$Now(",
+    None, -1, "\x00", 2**63, 1.5, 1e308, "", "x" * 400, "\u00fc\u200b\U0001f600%", "' OR 1=1 --", "../..", [None], {"": None}, "$Now(",
     "2026-02-30T00:00:00Z", "9999-12-31T23:59:59.999Z", 253_402_300_799_999,
 ]  # fmt: skip
 
@@ -309,6 +309,6 @@ def _nonsense(
     if "$ref" in schema:
         schema = described["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     base = dict(SEND) if path.startswith("/v1/actions") else CATALOG if path.endswith("/catalog") else {}
-    for name in {**schema.get("properties", {}), **base}:
-        for value in NASTY:
+    for place, name in enumerate({**schema.get("properties", {}), **base}):
+        for value in NASTY[place % 2 :: 2]:  # half of them for each field: the whole takes minutes
             yield usual, {**base, name: value}
