@@ -17,7 +17,17 @@ from pathlib import Path
 import psycopg
 import redis
 
-from benchmarks import p1_drain, p4_dispatch, p5_bulk, p6_recurring, p7_lateness, p8_latency, p12_embedded
+from benchmarks import (
+    p1_drain,
+    p2_http,
+    p3_slow_upstream,
+    p4_dispatch,
+    p5_bulk,
+    p6_recurring,
+    p7_lateness,
+    p8_latency,
+    p12_embedded,
+)
 from benchmarks.bench import Bench
 from benchmarks.measure import Row
 from benchmarks.peers import bullmq_peer
@@ -27,6 +37,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 CORES = 2  # everything shares so many, servers and load included
 ROWS: dict[str, Callable[[Bench], Row]] = {
     "P1": p1_drain.run,
+    "P2": p2_http.run,
+    "P3": p3_slow_upstream.run,
     "P4": p4_dispatch.run,
     "P5": p5_bulk.run,
     "P6": p6_recurring.run,

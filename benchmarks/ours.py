@@ -243,6 +243,11 @@ class System:
         """Wait until no run is open."""
         wait_until(lambda: not self.database.busy(), "all jobs are done", seconds, LOOK_SECONDS)
 
+    def running(self) -> int:
+        """How many runs are running now."""
+        found = self.database._all("SELECT count(*) FROM jobs_execution WHERE status = 'running'")  # type: ignore[attr-defined]
+        return int(found[0][0])
+
     def messages(self) -> int:
         """Celery messages published since `start_counting`: pushes to a list."""
         stats: dict[str, Any] = self.redis.info("commandstats")

@@ -1,7 +1,7 @@
 """Runs BullMQ 6: one process, fifty at once, which is its best arrangement on two cores.
 
 Owns the installation of the package (once, into the data folder, from its lock file) and the
-calls of `bullmq/noop.js`.
+calls of `bullmq/noop.js` and `bullmq/http.js`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from tests.servers.local import ROOT
 
 HERE = Path(__file__).resolve().parent / "bullmq"
-FILES = ("package.json", "package-lock.json", "noop.js")
+FILES = ("package.json", "package-lock.json", "noop.js", "http.js")
 CONCURRENCY = 50
 RUN_SECONDS = 180
 
@@ -33,6 +33,11 @@ class BullMQPeer:
     def drain(self, jobs: int) -> float:
         """No-op jobs a second, from the first start to the last completion, of a queue that was full."""
         return jobs / float(self._run("drain", jobs)["seconds"])
+
+    def post(self, jobs: int, url: str, at_once: int = CONCURRENCY) -> float:
+        """HTTP jobs a second (undici), from the first start to the last completion, of a queue that was full."""
+        answer = self._call("http.js", jobs, url, at_once, concurrency=at_once)
+        return jobs / float(answer["seconds"])
 
     def lateness(self, jobs: int, seconds: float) -> list[float]:
         """Delayed jobs spread over `seconds`: ms from the due time to the start."""
@@ -51,9 +56,13 @@ class BullMQPeer:
         return jobs / float(self._run("bulk", jobs)["seconds"])
 
     def _run(self, *arguments: object) -> dict[str, Any]:
-        command = ["node", "noop.js", *map(str, arguments)]
+        return self._call("noop.js", *arguments)
+
+    def _call(self, script: str, *arguments: object, concurrency: int = CONCURRENCY) -> dict[str, Any]:
+        command = ["node", script, *map(str, arguments)]
+        env = {**self._env, "CONCURRENCY": str(concurrency)}
         done = subprocess.run(
-            command, cwd=self._folder, env=self._env, timeout=RUN_SECONDS, stdout=subprocess.PIPE, text=True, check=True
+            command, cwd=self._folder, env=env, timeout=RUN_SECONDS, stdout=subprocess.PIPE, text=True, check=True
         )
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import time
 
+import requests
 from celery import Celery
 
 RECORD = struct.Struct("dd")  # key (the time that lateness is counted from, or 0), time of the start
@@ -30,3 +32,29 @@ _record = os.open(os.environ.get("PEER_RECORD", os.devnull), os.O_WRONLY | os.O_
 def noop(key: float = 0.0) -> None:
     """Note the start; that is all."""
     os.write(_record, RECORD.pack(key, time.time()))
+
+
+@app.task(name="post")
+def post(url: str) -> None:
+    """POST a small JSON object, read the answer, and note the start."""
+    start = time.time()
+    answer = _session().post(
+        f"{url}/users/user_123/welcome",
+        json={"userId": "user_123", "email": "a@example.com"},
+        headers={"Authorization": "Bearer a-token-of-some-length"},
+        timeout=60,
+    )
+    answer.raise_for_status()
+    answer.json()
+    os.write(_record, RECORD.pack(0.0, start))
+
+
+def _session() -> requests.Session:
+    """One a thread: connections are kept, and a session is not safe between threads."""
+    if not hasattr(_local, "session"):
+        _local.session = requests.Session()
+    found: requests.Session = _local.session
+    return found
+
+
+_local = threading.local()

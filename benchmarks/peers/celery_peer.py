@@ -110,10 +110,17 @@ class CeleryPeer:
         self._redis.delete(QUEUE)
         return rate
 
-    def _fill(self, jobs: int) -> None:
+    def post(self, jobs: int, url: str, pool: Sequence[str] = SOLO) -> float:
+        """HTTP tasks a second (requests), first start to last, of a queue that appears whole before two idle workers."""
+        with self.workers(2, pool):
+            self._fill(jobs, "post", url)
+            starts = [start for _, start in self._records(jobs)]
+        return jobs / (max(starts) - min(starts))
+
+    def _fill(self, jobs: int, task: str = "noop", *arguments: object) -> None:
         """The whole queue in one step: copies of a message that Celery itself made, put in place by a rename."""
         draft = f"{QUEUE}.draft"
-        self._app.send_task("noop", queue=draft, ignore_result=True)
+        self._app.send_task(task, args=list(arguments), queue=draft, ignore_result=True)
         answer: Any = self._redis.brpop([draft], timeout=5)
         message = json.loads(answer[1])
         message["properties"]["delivery_info"]["routing_key"] = QUEUE

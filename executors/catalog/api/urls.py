@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from django.urls import path
 
+from executors.catalog.api.apps import (
+    AppsView,
+    AppView,
+    CheckView,
+    ConnectionView,
+    EventsView,
+    EventView,
+    SecretsView,
+    SecretView,
+)
 from executors.catalog.api.views import CatalogView, EnvironmentsView, ProductsView
 
 urlpatterns = [
     path("products", ProductsView.as_view(), name="products"),
     path("products/<str:product>/envs", EnvironmentsView.as_view(), name="environments"),
     path("products/<str:product>/catalog", CatalogView.as_view(), name="catalog"),
+    path("products/<str:product>/apps", AppsView.as_view(), name="apps"),
+    path("products/<str:product>/apps/<str:tag>", AppView.as_view(), name="app"),
+    path("products/<str:product>/apps/<str:tag>/envs/<str:env>", ConnectionView.as_view(), name="connection"),
+    path("products/<str:product>/apps/<str:tag>/events", EventsView.as_view(), name="events"),
+    path("products/<str:product>/apps/<str:tag>/events/<str:event>", EventView.as_view(), name="event"),
+    path("products/<str:product>/apps/<str:tag>/check", CheckView.as_view(), name="check"),
+    path("products/<str:product>/secrets", SecretsView.as_view(), name="secrets"),
+    path("products/<str:product>/secrets/<str:key>", SecretView.as_view(), name="secret"),
 ]

@@ -62,7 +62,7 @@ class CatalogView(APIView):
         principal = principal_of(request)
         reject_unknown(request.query_params, {"dry_run", "prune"})
         dry_run, prune = _flag(request, "dry_run"), _flag(request, "prune")
-        _check_may_write(principal, product)
+        check_may_write(principal, product)
         difference = store_part(product, body_of(request), actor=principal.name, dry_run=dry_run, prune=prune)
         return Response({**difference.as_dict(), "dry_run": dry_run})
 
@@ -102,7 +102,7 @@ def _product(product: Product) -> dict[str, object]:
     return {"tag": product.tag, "name": product.name, "created_at": to_ms(product.created_at)}
 
 
-def _check_may_write(principal: Principal, tag: str) -> None:
+def check_may_write(principal: Principal, tag: str) -> None:
     """An operator key writes any product's catalog, and creates products; a product key its own."""
     if principal.is_operator:
         return

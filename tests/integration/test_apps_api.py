@@ -1,0 +1,159 @@
+"""Apps and secrets one at a time: written as small documents, answered without secrets, closed to strangers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from core.shortcache import forget_everything
+from core.tenancy import keys, scopes
+from core.tenancy.models import Product
+from executors.catalog import document
+from executors.catalog.schema import read_document
+from tests.servers.receiver import Answer, Receiver
+
+pytestmark = pytest.mark.django_db
+
+OPERATOR = "operator-key-of-at-least-32-characters"
+BASE = "/v1/products/shop"
+APP: dict[str, Any] = {
+    "tag": "mail",
+    "name": "Mail",
+    "auth": {"type": "bearer", "token": "literal-token"},
+    "envs": {"prd": {"base_url": "https://mail.example"}},
+    "events": [{"tag": "send", "method": "POST", "resource": "/send"}],
+}
+PATHS = [
+    ("GET", "/apps"), ("POST", "/apps"), ("GET", "/apps/mail"), ("PATCH", "/apps/mail"), ("DELETE", "/apps/mail"),
+    ("PUT", "/apps/mail/envs/prd"), ("DELETE", "/apps/mail/envs/prd"), ("GET", "/apps/mail/events"),
+    ("POST", "/apps/mail/events"), ("DELETE", "/apps/mail/events/send"), ("GET", "/apps/mail/check?env=prd"),
+    ("GET", "/secrets"), ("POST", "/secrets"), ("DELETE", "/secrets/KEY"),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _here(settings: Settings) -> Iterator[None]:
+    settings.OPERATOR_API_KEY = OPERATOR
+    forget_everything()
+    written = {
+        "envs": [{"slug": "dev"}, {"slug": "prd"}],
+        "apps": [APP],
+        "secrets": [{"key": "KEY", "value": "s3cret"}],
+    }
+    document.store("shop", read_document(written, "shop"))
+    yield
+    forget_everything()
+
+
+def call(method: str, path: str, body: Any = None, *, key: str = OPERATOR) -> Any:
+    return Client(raise_request_exception=False).generic(
+        method, BASE + path, data=json.dumps(body or {}) if method in ("POST", "PUT", "PATCH") else "",
+        content_type="application/json", headers={"Authorization": f"Bearer {key}"},
+    )  # fmt: skip
+
+
+def app() -> dict[str, Any]:
+    found: dict[str, Any] = call("GET", "/apps/mail").json()
+    return found
+
+
+def test_an_app_is_made_read_changed_and_removed() -> None:
+    made = call("POST", "/apps", {"tag": "pay", "envs": {"dev": {"base_url": "http://127.0.0.1:9"}}})
+    assert (made.status_code, made.json()["tag"], list(made.json()["envs"])) == (201, "pay", ["dev"])
+    assert call("POST", "/apps", {"tag": "pay"}).status_code == 409
+
+    changed = call("PATCH", "/apps/mail", {"timeout": 500})
+    assert changed.status_code == 200
+    expected = {**APP, "timeout": 500, "auth": {"type": "bearer", "token": {"set": True}}}
+    assert changed.json() == expected
+    assert "timeout" not in call("PATCH", "/apps/mail", {"timeout": None}).json()
+
+    assert [entry["tag"] for entry in call("GET", "/apps").json()["apps"]] == ["mail", "pay"]
+    assert call("DELETE", "/apps/pay").status_code == 204
+    assert call("GET", "/apps/pay").status_code == 404
+
+
+def test_a_connection_is_set_and_removed() -> None:
+    given = {"base_url": "https://dev.example", "auth": {"type": "basic", "username": "u", "password": "pw-literal"}}
+    stored = call("PUT", "/apps/mail/envs/dev", given)
+
+    assert stored.json() == {
+        "base_url": "https://dev.example",
+        "auth": {"type": "basic", "username": "u", "password": {"set": True}},
+    }
+    assert app()["auth"]["token"] == {"set": True}
+    assert list(app()["envs"]) == ["dev", "prd"]
+    assert call("DELETE", "/apps/mail/envs/dev").status_code == 204
+    assert call("DELETE", "/apps/mail/envs/dev").status_code == 404
+    assert list(app()["envs"]) == ["prd"]
+
+
+def test_an_event_is_stored_and_removed() -> None:
+    stored = call("POST", "/apps/mail/events", {"tag": "list", "resource": "/list"})
+
+    assert stored.json() == {"tag": "list", "method": "GET", "resource": "/list"}
+    assert [event["tag"] for event in call("GET", "/apps/mail/events").json()["events"]] == ["list", "send"]
+    assert call("DELETE", "/apps/mail/events/list").status_code == 204
+    assert call("DELETE", "/apps/mail/events/list").status_code == 404
+
+
+def test_a_secret_goes_in_and_never_comes_out() -> None:
+    stored = call("POST", "/secrets", {"key": "KEY", "envs": {"prd": "live"}})
+
+    assert stored.json() == {"key": "KEY", "value": {"set": True}, "envs": {"prd": {"set": True}}}
+    assert call("DELETE", "/secrets/KEY?env=prd").status_code == 204
+    assert call("DELETE", "/secrets/KEY?env=prd").status_code == 404
+    assert call("GET", "/secrets").json() == {"secrets": [{"key": "KEY", "value": {"set": True}}]}
+    assert call("DELETE", "/secrets/KEY").status_code == 204
+    assert call("GET", "/secrets").json() == {"secrets": []}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "code"),
+    [
+        ("POST", "/apps", {"name": "x"}, "tag", "required"),
+        ("POST", "/apps", {"tag": "x", "evnts": []}, "evnts", "unknown_field"),
+        ("PATCH", "/apps/mail", {"tag": "other"}, "tag", "invalid"),
+        ("PATCH", "/apps/mail", {"timeout": 0}, "timeout", "invalid"),
+        ("PUT", "/apps/mail/envs/prd", {}, "base_url", "required"),
+        ("PUT", "/apps/mail/envs/nope", {"base_url": "http://x"}, "", "env_not_found"),
+        ("POST", "/apps/mail/events", {"tag": "x"}, "resource", "required"),
+        ("POST", "/secrets", {"key": "a b", "value": "x"}, "key", "invalid"),
+        ("GET", "/apps/mail/check", None, "env", "required"),
+    ],
+)
+def test_a_mistake_is_told_at_the_field_that_was_sent(method: str, path: str, body: Any, field: str, code: str) -> None:
+    answer = call(method, path, body)
+
+    assert answer.status_code == 400
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [(field, code)]
+
+
+@pytest.mark.parametrize(("status", "ok"), [(200, True), (401, False)])
+def test_a_connection_is_tried_for_real(status: int, ok: bool) -> None:
+    with Receiver() as receiver:
+        receiver.answer("/", Answer(status=status))
+        call("PUT", "/apps/mail/envs/dev", {"base_url": receiver.url})
+        answer = call("GET", "/apps/mail/check?env=dev").json()
+        (request,) = receiver.requests
+
+    assert (answer["ok"], answer["status"]) == (ok, status)
+    assert request.headers["authorization"] == "Bearer literal-token"
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_a_stranger_finds_nothing_and_a_reader_writes_nothing(method: str, path: str) -> None:
+    stranger = keys.create(name="s", product=Product.objects.create(tag="other", name="Other")).text
+    reader = keys.create(name="r", product=Product.objects.get(tag="shop"), scopes=[scopes.CATALOG_READ]).text
+    before = (app(), call("GET", "/secrets").json())
+    body = {"tag": "x", "key": "X", "value": "y", "base_url": "http://x"}
+
+    assert call(method, path, body, key=stranger).status_code == 404
+    allowed = method == "GET" and "check" not in path
+    assert call(method, path, body, key=reader).status_code == (200 if allowed else 403)
+    assert (app(), call("GET", "/secrets").json()) == before
