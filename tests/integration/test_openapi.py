@@ -183,6 +183,7 @@ def test_a_tour_of_every_operation_answers_as_described(
     monkeypatch.setattr(wakeup, "wake", lambda queues: None)
     go = Tour(described)
     _catalog(go)
+    _apps(go)
     _jobs(go)
     _interventions(go)
     _service(go)
@@ -208,6 +209,30 @@ def _catalog(go: Tour) -> None:
     go("GET", "/v1/keys", 403, key=made["key"])
     go("DELETE", "/v1/keys/{key_id}", 204, key_id=made["id"])
     go("DELETE", "/v1/keys/{key_id}", 404, key_id=99)
+
+
+def _apps(go: Tour) -> None:
+    apps, app, at = (
+        "/v1/products/{product}/apps",
+        {"product": "shop", "tag": "extra"},
+        "/v1/products/{product}/apps/{tag}",
+    )
+    go("POST", apps, 201, {"tag": "extra", "envs": {"prd": {"base_url": "http://127.0.0.1:9"}}}, product="shop")
+    go("POST", apps, 409, {"tag": "extra"}, product="shop")
+    go("GET", apps, 200, product="shop")
+    go("PATCH", at, 200, {"timeout": 5}, **app)
+    go("GET", at, 200, **app)
+    go("PUT", at + "/envs/{env}", 200, {"base_url": "http://127.0.0.1:9"}, env="prd", **app)
+    go("GET", at + "/check", 200, query="?env=prd", **app)
+    go("DELETE", at + "/envs/{env}", 204, env="prd", **app)
+    go("POST", at + "/events", 200, {"tag": "list", "resource": "/list"}, **app)
+    go("GET", at + "/events", 200, **app)
+    go("DELETE", at + "/events/{event}", 204, event="list", **app)
+    go("DELETE", at, 204, **app)
+    secrets = "/v1/products/{product}/secrets"
+    go("POST", secrets, 200, {"key": "EXTRA", "value": "x"}, product="shop")
+    go("GET", secrets, 200, product="shop")
+    go("DELETE", secrets + "/{secret}", 204, product="shop", secret="EXTRA")
 
 
 def _jobs(go: Tour) -> None:
@@ -274,7 +299,15 @@ def test_nonsense_in_any_field_of_any_operation_gets_a_described_answer(
     monkeypatch.setattr(wakeup, "wake", lambda queues: None)
     Api()("PUT", "/v1/products/shop/catalog", CATALOG)
     job_id = Api().post("/v1/actions/dispatch", {**SEND, "schedule": {"every": 3_600_000}}).json()["job_id"]
-    ids = {"product": "shop", "job_id": job_id, "key_id": "1"}
+    ids = {
+        "product": "shop",
+        "job_id": job_id,
+        "key_id": "1",
+        "tag": "mail",
+        "env": "prd",
+        "event": "send",
+        "secret": "KEY",
+    }
 
     for path, item in described["paths"].items():
         if path.endswith("/dispatch") and path != "/v1/actions/dispatch":

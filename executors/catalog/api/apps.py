@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from core.errors import Conflict, FieldError, Invalid, NotFound
 from core.fields import nearest, reject_unknown
+from core.openapi import ref
 from core.tenancy import scopes
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Environment, Product
@@ -53,12 +54,14 @@ class AppsView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="apps_list", responses={200: _OBJECT})
+    @extend_schema(operation_id="apps_list", responses={200: _OBJECT, 409: ref("Problem")})
     def get(self, request: Request, product: str) -> Response:
         """Every app with its connections and events, secrets as `{"set": true}`."""
         return Response({"apps": _apps(request, visible_product(principal_of(request), product))})
 
-    @extend_schema(operation_id="apps_create", request={"application/json": _OBJECT}, responses={201: _OBJECT})
+    @extend_schema(
+        operation_id="apps_create", request={"application/json": _OBJECT}, responses={201: _OBJECT, 409: ref("Problem")}
+    )
     def post(self, request: Request, product: str) -> Response:
         """A new app, written as in the catalog document; 409 where there is one of its tag."""
         found, entry = _writable(request, product), body_of(request)
@@ -76,11 +79,13 @@ class AppView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="apps_get", responses={200: _OBJECT})
+    @extend_schema(operation_id="apps_get", responses={200: _OBJECT, 409: ref("Problem")})
     def get(self, request: Request, product: str, tag: str) -> Response:
         return Response(_app(request, visible_product(principal_of(request), product), tag))
 
-    @extend_schema(operation_id="apps_update", request={"application/json": _OBJECT}, responses={200: _OBJECT})
+    @extend_schema(
+        operation_id="apps_update", request={"application/json": _OBJECT}, responses={200: _OBJECT, 409: ref("Problem")}
+    )
     def patch(self, request: Request, product: str, tag: str) -> Response:
         """Change the fields that are given; `null` takes one away. Connections and events that are not named stay."""
         found = _writable(request, product)
@@ -93,7 +98,7 @@ class AppView(APIView):
         )
         return Response(_app(request, found, tag))
 
-    @extend_schema(operation_id="apps_delete", request=None, responses={204: None})
+    @extend_schema(operation_id="apps_delete", request=None, responses={204: None, 409: ref("Problem")})
     def delete(self, request: Request, product: str, tag: str) -> Response:
         """Remove the app, its connections and its events. Jobs that name it fail from then on."""
         found = _writable(request, product)
@@ -106,7 +111,11 @@ class ConnectionView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="apps_connect", request={"application/json": _OBJECT}, responses={200: _OBJECT})
+    @extend_schema(
+        operation_id="apps_connect",
+        request={"application/json": _OBJECT},
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
     def put(self, request: Request, product: str, tag: str, env: str) -> Response:
         """Base URL, credentials (write-only) and what else holds in this environment, as a whole."""
         found = _writable(request, product)
@@ -114,7 +123,7 @@ class ConnectionView(APIView):
         _store(request, found, {"apps": [{**entry, "envs": {env: body_of(request)}}]}, f"apps.0.envs.{env}")
         return Response(_app(request, found, tag)["envs"][env])
 
-    @extend_schema(operation_id="apps_disconnect", request=None, responses={204: None})
+    @extend_schema(operation_id="apps_disconnect", request=None, responses={204: None, 409: ref("Problem")})
     def delete(self, request: Request, product: str, tag: str, env: str) -> Response:
         found = _writable(request, product)
         if env not in _app(request, found, tag)["envs"]:
@@ -128,12 +137,16 @@ class EventsView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="app_events_list", responses={200: _OBJECT})
+    @extend_schema(operation_id="app_events_list", responses={200: _OBJECT, 409: ref("Problem")})
     def get(self, request: Request, product: str, tag: str) -> Response:
         found = visible_product(principal_of(request), product)
         return Response({"events": _app(request, found, tag)["events"]})
 
-    @extend_schema(operation_id="app_events_store", request={"application/json": _OBJECT}, responses={200: _OBJECT})
+    @extend_schema(
+        operation_id="app_events_store",
+        request={"application/json": _OBJECT},
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
     def post(self, request: Request, product: str, tag: str) -> Response:
         """Store one event under its tag, as a whole: a new one, or in place of the one that is there."""
         found, event = _writable(request, product), body_of(request)
@@ -148,7 +161,7 @@ class EventView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="app_events_delete", request=None, responses={204: None})
+    @extend_schema(operation_id="app_events_delete", request=None, responses={204: None, 409: ref("Problem")})
     def delete(self, request: Request, product: str, tag: str, event: str) -> Response:
         found = _writable(request, product)
         if not _component(found, tag).events.filter(tag=event.replace("\x00", "")).exists():
@@ -165,7 +178,7 @@ class CheckView(APIView):
     @extend_schema(
         operation_id="apps_check",
         parameters=[OpenApiParameter("env", str, required=True, description="the environment's slug")],
-        responses={200: _CHECK},
+        responses={200: _CHECK, 409: ref("Problem")},
     )
     def get(self, request: Request, product: str, tag: str) -> Response:
         """One GET to the base URL with the app's headers and login; says what failed."""
@@ -187,13 +200,17 @@ class SecretsView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="secrets_list", responses={200: _OBJECT})
+    @extend_schema(operation_id="secrets_list", responses={200: _OBJECT, 409: ref("Problem")})
     def get(self, request: Request, product: str) -> Response:
         principal = principal_of(request)
         found = visible_product(principal, product)
         return Response({"secrets": document.export(found, environment_ids=principal.environment_ids)["secrets"]})
 
-    @extend_schema(operation_id="secrets_store", request={"application/json": _OBJECT}, responses={200: _OBJECT})
+    @extend_schema(
+        operation_id="secrets_store",
+        request={"application/json": _OBJECT},
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
     def post(self, request: Request, product: str) -> Response:
         """`{key, value}` for all environments, `{key, envs: {slug: value}}` for some; others of the key stay."""
         found, entry = _writable(request, product), body_of(request)
@@ -211,19 +228,19 @@ class SecretView(APIView):
         operation_id="secrets_delete",
         request=None,
         parameters=[OpenApiParameter("env", str, description="only the value for this environment")],
-        responses={204: None},
+        responses={204: None, 409: ref("Problem")},
     )
-    def delete(self, request: Request, product: str, key: str) -> Response:
+    def delete(self, request: Request, product: str, secret: str) -> Response:
         """Remove a secret's value for one environment (`env`), or the one for all."""
         found = _writable(request, product)
         reject_unknown(request.query_params, {"env"})
         env = request.query_params.get("env")
         secrets = {shown["key"]: shown for shown in document.export(found)["secrets"]}
-        held = secrets.get(key, {})
+        held = secrets.get(secret, {})
         if (env is None and "value" not in held) or (env is not None and env not in held.get("envs", {})):
             where = "for all environments" if env is None else f"in environment {env[:60]!r}"
-            raise NotFound(f"the secret {key[:120]!r} has no value {where}", code="secret_not_found")
-        editing.remove_secret(found, key, env, actor=principal_of(request).name)
+            raise NotFound(f"the secret {secret[:120]!r} has no value {where}", code="secret_not_found")
+        editing.remove_secret(found, secret, env, actor=principal_of(request).name)
         return Response(status=204)
 
 

@@ -27,5 +27,5 @@ urlpatterns = [
     path("products/<str:product>/apps/<str:tag>/events/<str:event>", EventView.as_view(), name="event"),
     path("products/<str:product>/apps/<str:tag>/check", CheckView.as_view(), name="check"),
     path("products/<str:product>/secrets", SecretsView.as_view(), name="secrets"),
-    path("products/<str:product>/secrets/<str:key>", SecretView.as_view(), name="secret"),
+    path("products/<str:product>/secrets/<str:secret>", SecretView.as_view(), name="secret"),
 ]
