@@ -66,7 +66,7 @@ class CeleryPeer:
     def lateness(self, jobs: int, seconds: float) -> list[float]:
         """ETA tasks spread over `seconds`: ms from the ETA to the start. A task that came twice counts twice."""
         with self.workers(1, THREADS):
-            begin = time.time() + 5.0  # all are sent before the first is due
+            begin = time.time() + 15.0  # all are sent before the first is due
             for index in range(jobs):
                 due = begin + index * seconds / jobs
                 self._app.send_task("noop", args=[due], eta=datetime.fromtimestamp(due, UTC), ignore_result=True)
