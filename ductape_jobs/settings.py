@@ -129,7 +129,7 @@ DATABASE_URL: str = env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR
 DATABASES = {"default": database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REDIS_URL: str = env.str("REDIS_URL", default="") or "redis://127.0.0.1:6379/0"
 REDIS_GIVEN = bool(env.str("REDIS_URL", default=""))
 QUEUES: list[str] = env.list("QUEUES", default=["default", "webhooks"])
 CONCURRENCY: int = env.int("CONCURRENCY", default=500)

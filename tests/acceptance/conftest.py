@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.acceptance.system import Cluster, System
 from tests.servers.breakable import Redis
+from tests.servers.local import postgres_binaries as binaries
 
 NOTES = pytest.StashKey[list[tuple[str, str]]]()
 
@@ -43,7 +45,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster(folder: Path) -> Iterator[Cluster]:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A laptop without the servers that are broken here passes these tests over; where CI is set, that fails."""
+    try:
+        binaries()
+        Redis(tmp_path_factory.mktemp("probe")).command()
+    except FileNotFoundError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def cluster(installed: None, folder: Path) -> Iterator[Cluster]:
     with Cluster(folder / "cluster") as cluster:
         yield cluster
 

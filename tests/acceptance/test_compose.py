@@ -116,7 +116,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """PostgreSQL and Redis as their services are configured."""
     folder = tmp_path_factory.mktemp("compose")
     for parent in (folder, *folder.parents[:3]):  # PostgreSQL is not root and must walk through

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import redis
 
-from tests.servers.local import _postgres_binaries, free_port, wait_until
+from tests.servers.local import free_port, postgres_binaries, wait_until
 
 STOP_SECONDS = 30.0
 
@@ -129,7 +129,7 @@ class Postgres(Server):
         super().__init__(
             "postgres", folder, user="postgres" if os.geteuid() == 0 else None
         )  # it refuses to run as root
-        self._binaries = _postgres_binaries()
+        self._binaries = postgres_binaries()
         self._data = folder / "pgdata"
         if copy_of is not None:
             shutil.copytree(copy_of._data, self._data)

@@ -130,7 +130,7 @@ def _pings(client: redis.Redis) -> bool:
 def postgres_server(folder: Path, options: Mapping[str, str] = POSTGRES_OPTIONS) -> Iterator[str]:
     """A PostgreSQL cluster (with fsync on, unless told otherwise); the superuser's connection string,
     without a database's name. FileNotFoundError where PostgreSQL is not installed."""
-    binaries = _postgres_binaries()
+    binaries = postgres_binaries()
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         user = "postgres"
@@ -161,7 +161,7 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _postgres_binaries() -> Path:
+def postgres_binaries() -> Path:
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
