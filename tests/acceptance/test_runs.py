@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.matching import match
 from tests.acceptance.system import System
 from tests.acceptance.test_outages import cancelled_after
+from tests.servers.local import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -32,6 +33,17 @@ def test_a_cancel_reaches_a_running_call_within_a_second(house: System, note: Ca
     assert after < 1.0
     house.fsck()
     note("P-C", f"cancelled with Redis: the worker hung up after {after:.2f} s")
+
+
+def test_a_scheduler_that_is_told_again_and_again_to_end_ends(house: System) -> None:
+    """A process whose parent died hears of it from each of the parent's threads."""
+    told = [house.scheduler() for _ in range(4)]
+    wait_until(lambda: house.count("jobs_scheduler") >= 6, "they are there", 60)
+    for scheduler in told:
+        for _ in range(20):
+            scheduler.terminate()
+            time.sleep(0.0005)
+    wait_until(lambda: not any(scheduler.alive for scheduler in told), "they have ended", 8)
 
 
 def test_a_worker_holds_four_connections_at_most_whatever_its_concurrency(
