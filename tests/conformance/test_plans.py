@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import ProgrammingError, connection
 
 from core.clock import database_now
-from jobs.lifecycle.claim import claim
+from jobs.lifecycle.claim import KeyCursor, claim
 from jobs.lifecycle.create import NewJob, create_jobs
 from jobs.lifecycle.settle import Finished, settle
+from jobs.lifecycle.sql import prepared
 from jobs.models import Execution
 from jobs.schedule import parse_schedule
 from tests.conformance.world import environment, worker
@@ -34,7 +35,7 @@ def _postgresql() -> None:
         pytest.skip("SQLite's plans do not depend on statistics that age")
 
 
-def create(count: int) -> None:
+def create(count: int, *, key: str = "") -> None:
     place, now = environment(), database_now()
     new = NewJob(
         product_id=place.product_id,
@@ -43,6 +44,8 @@ def create(count: int) -> None:
         target={"event": "nothing"},
         input={},
         schedule=parse_schedule(None, now=now),
+        concurrency_key=key,
+        concurrency_limit=count,
     )
     create_jobs([new] * count, now=now)
 
@@ -94,7 +97,7 @@ def explained() -> Iterator[list[str]]:
     plans: list[str] = []
 
     def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        if "MATERIALIZED" in sql:
+        if "EXECUTE ductape_" in sql or ("MATERIALIZED" in sql and "PREPARE" not in sql):
             settings, _, statement = sql.partition(";")
             with connection.connection.cursor() as cursor:
                 cursor.execute(settings)
@@ -144,3 +147,44 @@ def test_an_outcome_is_written_by_primary_keys_alone(statistics: Callable[[], No
         "jobs_execution_pkey"
     }, text
     assert {line.split(" using ")[1].split(" on ")[0] for line in scans(plans, "jobs_job")} == {"jobs_job_pkey"}, text
+
+
+@pytest.fixture
+def not_pooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "_pooled", False)
+
+
+@pytest.mark.usefixtures("not_pooled")
+@pytest.mark.django_db(transaction=True)
+def test_behind_a_pooler_that_forgets_prepared_statements_they_are_sent_in_full() -> None:
+    create(3)
+    owner = worker()
+    assert len(claim(owner, "default", 1)) == 1
+    with connection.cursor() as sql:
+        sql.execute("DEALLOCATE ALL")  # what the next transaction meets on another server connection
+    assert len(claim(owner, "default", 1)) == 1
+    assert prepared._pooled
+    assert len(claim(owner, "default", 1)) == 1
+
+
+@pytest.mark.usefixtures("not_pooled")
+@pytest.mark.django_db(transaction=True)
+def test_a_pooler_seen_within_a_transaction_costs_one_claim() -> None:
+    create(2, key="only-two")
+    owner, cursor = worker(), KeyCursor(keyed=True)
+    assert len(claim(owner, "default", 1, cursor)) == 1
+    with connection.cursor() as sql:
+        sql.execute("DEALLOCATE ALL")
+    with pytest.raises(ProgrammingError):
+        claim(owner, "default", 1, cursor)
+    assert len(claim(owner, "default", 1, cursor)) == 1
+
+
+@pytest.mark.usefixtures("not_pooled")
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_another_client_of_the_pooler_prepared_is_no_error() -> None:
+    create(2)
+    owner = worker()
+    assert len(claim(owner, "default", 1)) == 1
+    prepared._known.clear()  # a new client, handed a server connection that knows the name
+    assert len(claim(owner, "default", 1)) == 1

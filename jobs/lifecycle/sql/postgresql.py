@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from core.clock import sql_now
+from jobs.lifecycle.sql.prepared import execute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ LOCK_CLASS = 0x64756374  # of the advisory locks on concurrency keys
 _PLAN = """
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
        set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-       set_config('jit', 'off', true);
+       set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true);
 """
 
 # The worker was not taken for dead, nothing older of the same job is open, and no hold covers the run.
@@ -167,8 +168,7 @@ def claim(
     values: dict[str, Any] = {"queue": queue, "room": room, "worker": worker_id}
     if not cursor.keyed:
         with connection.cursor() as sql:
-            sql.execute(f"{_PLAN} WITH {_CANDIDATES_WITHOUT_KEYS}, {_TAKE.format(now=now)}", values)
-            sql.nextset()
+            execute(sql, _PLAN, f"WITH {_CANDIDATES_WITHOUT_KEYS}, {_TAKE.format(now=now)}", values)
             rows = sql.fetchall()
         if not rows[0][0]:
             return [row[1:] for row in rows if row[1] is not None]
@@ -179,8 +179,7 @@ def claim(
         cursor.keyed = bool(seen) or bool(cursor.after)
         cursor.after = seen[-1][0] if len(seen) == KEYS_AT_ONCE else ""
         keys = [name for name, locked in seen if locked]
-        sql.execute(f"{_PLAN} WITH {_CANDIDATES_WITH_KEYS}, {_TAKE.format(now=now)}", {**values, "keys": keys})
-        sql.nextset()
+        execute(sql, _PLAN, f"WITH {_CANDIDATES_WITH_KEYS}, {_TAKE.format(now=now)}", {**values, "keys": keys})
         return [row[1:] for row in sql.fetchall() if row[1] is not None]
 
 
@@ -234,6 +233,5 @@ def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set
         [(o.run_id, o.job_id.hex, o.fence, o.status, o.result, o.code, o.error, o.retryable) for o in outcomes]
     )
     with connection.cursor() as sql:
-        sql.execute(_PLAN + _FINISH.format(now=sql_now("postgresql")), {"outcomes": text})
-        sql.nextset()
+        execute(sql, _PLAN, _FINISH.format(now=sql_now("postgresql")), {"outcomes": text})
         return {row[0] for row in sql.fetchall()}
