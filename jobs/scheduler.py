@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import threading
 import time
 from datetime import timedelta
 
-from django.db import DataError, IntegrityError, ProgrammingError, close_old_connections, connection
+from django.db import DataError, IntegrityError, ProgrammingError, connection
 from django.db import Error as DatabaseError
 
 from core.clock import database_now
@@ -21,7 +22,7 @@ from core.ids import encode
 from core.zones import TZDATA_VERSION
 from jobs import notices, wakeup
 from jobs.lifecycle.lease import LEASE_SECONDS
-from jobs.lifecycle.promote import Promoted, next_due, promote_due
+from jobs.lifecycle.promote import Due, Promoted, next_due, promote_due
 from jobs.lifecycle.reap import reap
 from jobs.lifecycle.recompute import recompute
 from jobs.models import Execution, Scheduler
@@ -36,7 +37,8 @@ WAKE_SECONDS = 1.0  # how often queues with unclaimed work are woken
 SEEN_SECONDS = 5.0  # how often the scheduler shows that it is there
 GAP_SECONDS = 5.0  # without an answer from the database for so long: it was away, or we were
 REFUSALS = (DataError, IntegrityError, ProgrammingError)  # the database is there and says no
-BREATH_SECONDS = 0.005  # between two full batches, so that other writers get their turn
+BREATH_SECONDS = 0.005  # between two batches: other writers get their turn, and what comes due meanwhile joins
+CROWDED_SECONDS = 0.2  # the longest sleep while others hold what is due
 
 
 class SchedulerThread(threading.Thread):
@@ -50,6 +52,8 @@ class SchedulerThread(threading.Thread):
         self._reap_from = time.monotonic() + LEASE_SECONDS
         self._answered = time.monotonic()  # when the database last answered
         self._next_reap = self._next_wake = self._next_seen = 0.0
+        self._due: Due | None = None  # as last looked up; None: not known
+        self._in_vain = 0  # batches in a row that found everything due in other hands
 
     def run(self) -> None:
         self._ear.start()
@@ -70,6 +74,7 @@ class SchedulerThread(threading.Thread):
                 pause = IDLE_SECONDS
             if pause > 0 and self._look.wait(pause):
                 self._look.clear()
+                self._due = None
         self._ear.close()
         connection.close()
         logger.info("scheduler stopped")
@@ -82,8 +87,8 @@ class SchedulerThread(threading.Thread):
 
     def step(self) -> float:
         """One round of everything; seconds to sleep until the next."""
-        close_old_connections()
-        promoted = self._promote()
+        due, self._due = self._due, None
+        promoted = self._promote(due)
         self._database_answered()
         if promoted.queues:
             wakeup.wake(sorted(promoted.queues))
@@ -101,10 +106,10 @@ class SchedulerThread(threading.Thread):
             return BREATH_SECONDS
         return self._sleep_seconds(busy=promoted.runs > 0)
 
-    def _promote(self) -> Promoted:
+    def _promote(self, due: Due | None) -> Promoted:
         """A batch; where the database refuses it, nothing, and the rest of the round goes on."""
         try:
-            return promote_due()
+            return promote_due(due)
         except DatabaseError as error:
             if not isinstance(error, REFUSALS):
                 raise
@@ -133,11 +138,18 @@ class SchedulerThread(threading.Thread):
             wakeup.wake(sorted(reaped.queues))
 
     def _sleep_seconds(self, *, busy: bool) -> float:
+        """Until something is due. What is due by now is in other hands, or came just now: a breath, a longer
+        one each time that it was in vain."""
+        self._due = next_due()
         longest = BUSY_SECONDS if busy else IDLE_SECONDS
-        due = next_due()
-        if due is None:
-            return longest
-        return min(longest, max(0.0, (due - database_now()) / timedelta(seconds=1)))
+        first = self._due.first
+        left = longest if first is None else (first - database_now()) / timedelta(seconds=1)
+        if left > 0 or busy:
+            self._in_vain = 0
+            return min(longest, max(BREATH_SECONDS if busy else 0.0, left))
+        self._in_vain += 1
+        longest = min(CROWDED_SECONDS, BREATH_SECONDS * 2.0 ** min(self._in_vain, 10))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 def recompute_schedules() -> None:

@@ -117,6 +117,7 @@ class Runner:
         self._draining = asyncio.Event()
         self._flights = Flights(self._room)
         self._bells = {queue: asyncio.Event() for queue in self._room}
+        self._cursors = {queue: KeyCursor() for queue in self._room}
         self._databases = {name: DatabaseThread(name) for name in ("claim", "settle", "lease", "resolve")}
         self._resolution = Resolution(self._databases["resolve"])
         self._isolation = Isolation(sum(self._room[queue] for queue in self._isolated & self._room.keys()))
@@ -207,7 +208,7 @@ class Runner:
 
     async def _claim_from(self, queue: str) -> None:
         """Claim whenever there is room and (maybe) work, until draining."""
-        bell, cursor = self._bells[queue], KeyCursor()
+        bell, cursor = self._bells[queue], self._cursors[queue]
         while not self._draining.is_set():
             room = await self._room_in(queue)
             await self._lease_or_drain()  # last: it may have ended while there was no room
@@ -223,7 +224,7 @@ class Runner:
                 self._wake_others(queue)
             for taken in claims:
                 self._take_off(taken, queue)
-            if not claims:
+            if len(claims) < wanted:  # that was all; what came since has rung the bell
                 await self._hear(bell)
 
     async def _lease_or_drain(self) -> None:
@@ -322,6 +323,9 @@ class Runner:
 
     def _settled(self, outcomes: Sequence[Settlement]) -> None:
         self._flights.settled((outcome.run_id, outcome.fence) for outcome in outcomes)
+        for queue, cursor in self._cursors.items():
+            if cursor.keyed:  # a run that waits for its key may have its turn now
+                self._bells[queue].set()
 
     async def _report_lost(self, held: Held, died: Died) -> None:
         """The process of an isolated run died: lost, under the fence, and it counts."""

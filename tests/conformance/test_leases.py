@@ -145,7 +145,7 @@ def test_after_a_database_that_hung_a_scheduler_waits_a_lease_before_it_takes_an
 def test_a_batch_that_cannot_be_promoted_does_not_stop_the_rest_of_the_round(
     scheduler: tuple[SchedulerThread, Away], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fails() -> promote.Promoted:
+    def fails(due: promote.Due | None) -> promote.Promoted:
         raise error
 
     job = orphan()
@@ -157,7 +157,7 @@ def test_a_batch_that_cannot_be_promoted_does_not_stop_the_rest_of_the_round(
 def test_a_scheduler_without_its_database_says_so_to_its_caller(
     scheduler: tuple[SchedulerThread, Away], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away() -> promote.Promoted:
+    def away(due: promote.Due | None) -> promote.Promoted:
         raise OperationalError("the server closed the connection")
 
     monkeypatch.setattr("jobs.scheduler.promote_due", away)

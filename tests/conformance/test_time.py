@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from core.clock import database_now, shift
 from core.errors import Invalid
@@ -371,7 +373,7 @@ def test_a_year_of_schedules_runs_as_previewed(time: Time) -> None:
     ]
     jobs = [new_job(schedule) for schedule in given]
     owner = worker()
-    while (due := next_due()) is not None and due < end:
+    while (due := next_due().first) is not None and due < end:
         if due > database_now():
             time.to(due)
         promote_all()
@@ -416,3 +418,23 @@ def test_older_time_zone_data_leaves_what_newer_computed() -> None:
     Job.objects.filter(pk=job.pk).update(tzdata_version="2999.1")
     call_command("recompute_schedules", stdout=StringIO())
     assert fresh(job).tzdata_version == "2999.1"
+
+
+def test_a_promotion_reads_what_it_needs_at_once(time: Time) -> None:
+    """Not a query more for a job more: nothing that it uses is read later, job by job."""
+    given: list[dict[str, Any]] = [
+        {"every": 60_000, "overlap": "queue"},
+        {"cron": "* * * * *"},
+        {"every": 60_000, "limit": 2},
+    ]
+    for schedule in given * 4:
+        new_job(schedule)
+    promote_all()
+    run_through(time)
+    time.pass_(MINUTE)
+    with CaptureQueriesContext(connection) as queries:
+        promoted = promote_due()
+    assert promoted.runs == 12
+    assert [
+        query["sql"] for query in queries if 'FROM "jobs_job"' in query["sql"] and "next_due_at" not in query["sql"]
+    ] == []

@@ -48,7 +48,7 @@ DOUBLE_PROMOTION = Mutant(
     guard="the lock of the job, the status it was read with, and one row per occurrence",
     changes=(
         (PROMOTE, "Job.objects.select_for_update(skip_locked=True, no_key=True)\n            .filter(next_due_at__lte=now)", "Job.objects\n            .filter(next_due_at__lte=now)"),
-        (PROMOTE, "WHERE id = %s AND status = %s\n", "WHERE id = %s AND status <> ('-' || %s)\n"),
+        (POSTGRESQL, "j.id = (o ->> 0)::uuid AND j.status || '' = o ->> 1", "j.id = (o ->> 0)::uuid"),
     ),
     sql=("DROP INDEX execution_one_per_occurrence",),
     killed_by="tests/acceptance/test_mutation_proofs.py::test_f4_goes_red_when_schedulers_promote_without_their_guards",

@@ -1,4 +1,4 @@
-"""The two hottest statements, claim and finish, once per dialect with the same effect."""
+"""The hottest statements (claim, finish, the scheduler's look and advance), once per dialect with the same effect."""
 
 from __future__ import annotations
 

@@ -71,13 +71,23 @@ def insert_many(connection: BaseDatabaseWrapper, jobs: Sequence[Values], runs: S
     Outside of a transaction this is one.
     """
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
-        for model, rows in ((Job, jobs), (Execution, runs)):
-            if not rows:
-                continue
-            if connection.vendor == "postgresql":
-                _copy(sql, model, rows)
-            else:
-                sql.executemany(_insert(model), [_bound(connection, row) for row in rows])
+        _insert_rows(connection, sql, Job, jobs)
+        _insert_rows(connection, sql, Execution, runs)
+
+
+def insert_runs(connection: BaseDatabaseWrapper, runs: Sequence[Values]) -> None:
+    """Store runs of jobs that are there, in the caller's transaction."""
+    with connection.cursor() as sql:
+        _insert_rows(connection, sql, Execution, runs)
+
+
+def _insert_rows(connection: BaseDatabaseWrapper, sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
+    if not rows:
+        return
+    if connection.vendor == "postgresql":
+        _copy(sql, model, rows)
+    else:
+        sql.executemany(_insert(model), [_bound(connection, row) for row in rows])
 
 
 @cache

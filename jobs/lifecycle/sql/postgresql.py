@@ -1,4 +1,4 @@
-"""Claim and finish on PostgreSQL: one statement and one commit each.
+"""Claim, finish and the scheduler's statements on PostgreSQL; the first two one statement and one commit each.
 
 Hazards that shaped them:
 
@@ -29,10 +29,12 @@ from jobs.lifecycle.sql.prepared import execute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from jobs.lifecycle.claim import KeyCursor
+    from jobs.lifecycle.promote import Moved
     from jobs.lifecycle.settle import Finished
 
 KEYS_AT_ONCE = 1_000  # concurrency keys looked at by one claim; more get their turn in the next
@@ -235,3 +237,36 @@ def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set
     with connection.cursor() as sql:
         execute(sql, _PLAN, _FINISH.format(now=sql_now("postgresql")), {"outcomes": text})
         return {row[0] for row in sql.fetchall()}
+
+
+_NEXT_DUE = """
+SELECT (SELECT next_due_at FROM jobs_job WHERE next_due_at IS NOT NULL ORDER BY next_due_at LIMIT 1),
+       (SELECT due_at FROM jobs_execution WHERE status = 'waiting' ORDER BY due_at LIMIT 1)
+"""
+
+
+def next_due(connection: BaseDatabaseWrapper) -> tuple[datetime | None, datetime | None]:
+    """See `jobs.lifecycle.promote.next_due`."""
+    with connection.cursor() as sql:
+        execute(sql, _PLAN, _NEXT_DUE, {})
+        occurrence, backoff = sql.fetchone()
+    return occurrence, backoff
+
+
+# The jobs are locked by this transaction.
+_ADVANCE = """
+UPDATE jobs_job j
+SET status = o ->> 2, scheduled_at = (o ->> 3)::timestamptz, completed_at = (o ->> 4)::timestamptz,
+    next_run_at = (o ->> 5)::timestamptz, next_due_at = (o ->> 6)::timestamptz,
+    occurrences_opened = (o ->> 7)::int, retry_count = (o ->> 8)::int, behind = o ->> 9,
+    updated_at = %(now)s::timestamptz
+FROM json_array_elements(%(moved)s::json) AS o
+WHERE j.id = (o ->> 0)::uuid AND j.status || '' = o ->> 1
+"""
+
+
+def advance(connection: BaseDatabaseWrapper, moved: Sequence[Moved], now: datetime) -> int:
+    """Write the columns that a promotion moved; how many of the jobs still had the status they were read with."""
+    with connection.cursor() as sql:
+        execute(sql, _PLAN, _ADVANCE, {"moved": json.dumps(moved, default=str), "now": now})
+        return int(sql.rowcount)

@@ -35,7 +35,7 @@ def execute(sql: Any, settings: str, text: str, values: Mapping[str, Any]) -> No
         try:
             name = _prepared(sql, text, values)
             slots = ", ".join(f"%({value})s" for value in values)
-            sql.execute(f"{settings} EXECUTE {name}({slots})", values)
+            sql.execute(f"{settings} EXECUTE {name}" + (f"({slots})" if slots else ""), values)
         except DatabaseError as error:
             if not isinstance(error.__cause__, _STRANGERS):
                 raise

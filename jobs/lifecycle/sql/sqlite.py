@@ -1,4 +1,4 @@
-"""Claim and finish on SQLite: a few statements in one IMMEDIATE transaction.
+"""Claim, finish and the scheduler's statements on SQLite: a few statements in one IMMEDIATE transaction.
 
 One writer at a time is what makes them exact here; batches stay small so that other writers
 wait milliseconds. Same effects as `postgresql`, held together by the conformance suite.
@@ -7,7 +7,7 @@ wait milliseconds. Same effects as `postgresql`, held together by the conformanc
 from __future__ import annotations
 
 import json
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from jobs.lifecycle.claim import KeyCursor
+    from jobs.lifecycle.promote import Moved
     from jobs.lifecycle.settle import Finished
 
 BATCH = 200  # rows in one transaction: other writers wait for as long as it takes
@@ -194,3 +195,40 @@ def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set
             sql.execute(_FINISH_JOBS, values)
             sql.execute(_FINISH_EVENTS, values)
     return matched
+
+
+_NEXT_DUE = """
+SELECT (SELECT min(next_due_at) FROM jobs_job WHERE next_due_at IS NOT NULL),
+       (SELECT min(due_at) FROM jobs_execution WHERE status = 'waiting')
+"""
+
+
+def next_due(connection: BaseDatabaseWrapper) -> tuple[datetime | None, datetime | None]:
+    """See `jobs.lifecycle.promote.next_due`."""
+    with connection.cursor() as sql:
+        sql.execute(_NEXT_DUE)
+        occurrence, backoff = (text and datetime.fromisoformat(text).replace(tzinfo=UTC) for text in sql.fetchone())
+    return occurrence, backoff
+
+
+_ADVANCE = """
+UPDATE jobs_job
+SET status = %s, scheduled_at = %s, completed_at = %s, next_run_at = %s, next_due_at = %s,
+    occurrences_opened = %s, retry_count = %s, behind = %s, updated_at = %s
+WHERE id = %s AND status = %s
+"""
+
+
+def advance(connection: BaseDatabaseWrapper, moved: Sequence[Moved], now: datetime) -> int:
+    """Write the columns that a promotion moved; how many of the jobs still had the status they were read with."""
+    time = connection.ops.adapt_datetimefield_value
+    rows = [
+        (
+            job.status, time(job.scheduled_at), time(job.completed_at), time(job.next_run_at), time(job.next_due_at),
+            job.occurrences_opened, job.retry_count, job.behind, time(now), job.job_id.hex, job.found,
+        )
+        for job in moved
+    ]  # fmt: skip
+    with connection.cursor() as sql:
+        sql.executemany(_ADVANCE, rows)
+        return int(sql.rowcount)
