@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
+from uuid import uuid4
 
 import redis
 from celery import current_app
@@ -86,12 +88,22 @@ def answered(queue: str) -> None:
 
 def _publish(queue: str) -> None:
     try:
+        body, headers = _message(queue)
+        id = str(uuid4())
         with producers[_connection()].acquire(block=True, timeout=SOCKET_SECONDS) as producer:
-            current_app.send_task(
-                CELERY_TASK, args=[queue], queue=queue, producer=producer, retry=False, ignore_result=True
-            )
+            producer.publish(
+                body, exchange="", routing_key=queue, serializer="json", correlation_id=id, retry=False,
+                headers={**headers, "id": id, "root_id": id}, delivery_mode="transient",
+            )  # fmt: skip
     except (kombu_errors.KombuError, redis.RedisError, OSError) as error:
         failed(error, f"wake-up of queue {queue!r}")
+
+
+@cache
+def _message(queue: str) -> tuple[Any, dict[str, Any]]:
+    """Body and headers of the task's message, made by Celery once: all but its id is always the same."""
+    made = current_app.amqp.as_task_v2("", CELERY_TASK, args=[queue], ignore_result=True)
+    return made.body, made.headers
 
 
 @cache

@@ -11,7 +11,6 @@ from pathlib import Path
 
 SITE = Path(__file__).resolve().parent / "site"
 
-PROMOTE = "jobs.lifecycle.promote"
 REAP = "jobs.lifecycle.reap"
 POSTGRESQL = "jobs.lifecycle.sql.postgresql"
 SQLITE = "jobs.lifecycle.sql.sqlite"
@@ -47,7 +46,7 @@ DOUBLE_PROMOTION = Mutant(
     name="promote without guards",
     guard="the lock of the job, the status it was read with, and one row per occurrence",
     changes=(
-        (PROMOTE, "Job.objects.select_for_update(skip_locked=True, no_key=True)\n            .filter(next_due_at__lte=now)", "Job.objects\n            .filter(next_due_at__lte=now)"),
+        (POSTGRESQL, "  LIMIT %(room)s\n  FOR NO KEY UPDATE SKIP LOCKED\n),\nr AS", "  LIMIT %(room)s\n),\nr AS"),
         (POSTGRESQL, "j.id = (o ->> 0)::uuid AND j.status || '' = o ->> 1", "j.id = (o ->> 0)::uuid"),
     ),
     sql=("DROP INDEX execution_one_per_occurrence",),
@@ -71,7 +70,7 @@ MUTANTS = (
         name="promote without the lock",
         guard="a second scheduler passes over locked jobs",
         changes=(
-            (PROMOTE, "Job.objects.select_for_update(skip_locked=True, no_key=True)\n            .filter(next_due_at__lte=now)", "Job.objects\n            .filter(next_due_at__lte=now)"),
+            (POSTGRESQL, "  LIMIT %(room)s\n  FOR NO KEY UPDATE SKIP LOCKED\n),\nr AS", "  LIMIT %(room)s\n),\nr AS"),
         ),
         killed_by="tests/conformance/test_leases.py::test_a_second_scheduler_passes_over_the_jobs_that_the_first_is_promoting",
     ),

@@ -65,6 +65,14 @@ def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None)
         return stored
 
 
+@cache
+def run_columns() -> tuple[str, str]:
+    """The columns of a run in an INSERT, and what a SELECT of `r` with RUN_COLUMNS' names puts there."""
+    names, values = _columns(Execution)
+    taken = [f"r.{name}" for name in RUN_COLUMNS]
+    return ", ".join(names), ", ".join(taken + values[len(taken) :])
+
+
 def insert_many(connection: BaseDatabaseWrapper, jobs: Sequence[Values], runs: Sequence[Values]) -> None:
     """Store jobs and first runs, all or none. IntegrityError for a unique key that is taken.
 

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from core.clock import machine_now
 from core.times import to_ms
+from jobs.models import Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,6 +210,12 @@ def next_due(connection: BaseDatabaseWrapper) -> tuple[datetime | None, datetime
         sql.execute(_NEXT_DUE)
         occurrence, backoff = (text and datetime.fromisoformat(text).replace(tzinfo=UTC) for text in sql.fetchone())
     return occurrence, backoff
+
+
+def take_due(connection: BaseDatabaseWrapper, now: datetime, room: int) -> tuple[list[Job], list[str]]:
+    """Up to `room` jobs that are due, all for the caller to promote. In the caller's transaction, which is alone."""
+    due = Job.objects.using(connection.alias).filter(next_due_at__lte=now).order_by("next_due_at")
+    return list(due[:room]), []
 
 
 _ADVANCE = """
