@@ -26,6 +26,7 @@ from benchmarks import (
     p6_recurring,
     p7_lateness,
     p8_latency,
+    p11_start,
     p12_embedded,
 )
 from benchmarks.bench import Bench
@@ -44,6 +45,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "P6": p6_recurring.run,
     "P7": p7_lateness.run,
     "P8": p8_latency.run,
+    "P11": p11_start.run,
     "P12": p12_embedded.run,
 }
 INTRODUCTION = """\

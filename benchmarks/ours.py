@@ -221,12 +221,12 @@ class System:
     @contextmanager
     def processes(self, *, workers: int, schedulers: int = 1, **variables: str) -> Iterator[list[int]]:
         """Workers and schedulers, ready; the workers' process ids."""
-        before = self._workers()
+        before = self.workers()
         with ExitStack() as stack:
             for _ in range(schedulers):
                 stack.enter_context(self.start("scheduler", **variables))
             pids = [stack.enter_context(self.start("worker", **variables)).pid for _ in range(workers)]
-            wait_until(lambda: self._workers() >= before + workers, "workers have registered")
+            wait_until(lambda: self.workers() >= before + workers, "workers have registered")
             wait_until(self._consuming(workers), "workers listen to the broker")
             yield pids
 
@@ -267,7 +267,8 @@ class System:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return [line for line in lines if "WARNING" in line or "ERROR" in line][-5:]
 
-    def _workers(self) -> int:
+    def workers(self) -> int:
+        """How many workers have ever registered."""
         return int(self.database._all("SELECT count(*) FROM jobs_worker")[0][0])  # type: ignore[attr-defined]
 
     def _consuming(self, workers: int) -> Any:

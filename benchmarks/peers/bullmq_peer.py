@@ -1,7 +1,7 @@
 """Runs BullMQ 6: one process, fifty at once, which is its best arrangement on two cores.
 
 Owns the installation of the package (once, into the data folder, from its lock file) and the
-calls of `bullmq/noop.js` and `bullmq/http.js`.
+calls of `bullmq/noop.js`, `bullmq/http.js` and `bullmq/worker.js`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.servers.local import ROOT
+import redis
+
+from tests.servers.local import ROOT, process
 
 HERE = Path(__file__).resolve().parent / "bullmq"
-FILES = ("package.json", "package-lock.json", "noop.js", "http.js")
+FILES = ("package.json", "package-lock.json", "noop.js", "http.js", "worker.js")
 CONCURRENCY = 50
 RUN_SECONDS = 180
 
@@ -28,6 +32,7 @@ class BullMQPeer:
 
     def __init__(self, redis_url: str) -> None:
         self._folder = installed()
+        self._redis = redis.Redis.from_url(redis_url)
         self._env = {**os.environ, "REDIS_PORT": str(urlsplit(redis_url).port), "CONCURRENCY": str(CONCURRENCY)}
 
     def drain(self, jobs: int) -> float:
@@ -54,6 +59,25 @@ class BullMQPeer:
     def add_bulk(self, jobs: int) -> float:
         """Jobs added a second by addBulk, 1 000 in a call."""
         return jobs / float(self._run("bulk", jobs)["seconds"])
+
+    @contextmanager
+    def worker(self, url: str, at_once: int, log: Path) -> Iterator[int]:
+        """A worker that POSTs to `url`, so many at once, just started; its process id."""
+        command = ["node", "worker.js", "work", url, str(at_once)]
+        env = {**self._env, "CONCURRENCY": str(at_once)}
+        with process(command, log=log, env=env, cwd=self._folder) as child:
+            yield child.pid
+
+    def give(self, jobs: int) -> None:
+        """Put that many jobs into the queue of `worker`."""
+        subprocess.run(
+            ["node", "worker.js", "add", str(jobs)], cwd=self._folder, env=self._env, timeout=RUN_SECONDS, check=True
+        )
+
+    def in_flight(self) -> int:
+        """How many jobs of that queue are being worked on."""
+        count: Any = self._redis.llen("bull:peer-worker:active")
+        return int(count)
 
     def _run(self, *arguments: object) -> dict[str, Any]:
         return self._call("noop.js", *arguments)

@@ -42,19 +42,24 @@ class CeleryPeer:
     @contextmanager
     def workers(self, count: int, pool: Sequence[str] = SOLO) -> Iterator[list[int]]:
         """That many workers, up and waiting on an empty queue; their process ids."""
-        self._redis.delete(QUEUE, "unacked", "unacked_index")
-        self._record.write_bytes(b"")
-        env = {**os.environ, "PEER_REDIS": self._url, "PEER_RECORD": str(self._record)}
         with ExitStack() as stack:
-            pids = []
-            for index in range(count):
-                command = [
-                    sys.executable, "-m", "celery", "-A", "benchmarks.peers.celery_noop", "worker", *pool,
-                    "-n", f"peer{index}@%h", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING",
-                ]  # fmt: skip
-                pids.append(stack.enter_context(process(command, log=self._log, env=env, cwd=ROOT)).pid)
+            pids = [stack.enter_context(self.starting(pool, index)) for index in range(count)]
             wait_until(lambda: len(self._app.control.ping(timeout=0.3) or ()) >= count, "celery's workers answer")
             yield pids
+
+    @contextmanager
+    def starting(self, pool: Sequence[str] = SOLO, index: int = 0) -> Iterator[int]:
+        """One worker on an empty queue, just started; its process id."""
+        if index == 0:
+            self._redis.delete(QUEUE, "unacked", "unacked_index")
+            self._record.write_bytes(b"")
+        command = [
+            sys.executable, "-m", "celery", "-A", "benchmarks.peers.celery_noop", "worker", *pool,
+            "-n", f"peer{index}@%h", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING",
+        ]  # fmt: skip
+        env = {**os.environ, "PEER_REDIS": self._url, "PEER_RECORD": str(self._record)}
+        with process(command, log=self._log, env=env, cwd=ROOT) as child:
+            yield child.pid
 
     def drain(self, jobs: int, workers: int = 2) -> float:
         """No-op tasks a second, first start to last, of a queue that appears whole before idle workers."""
