@@ -317,9 +317,17 @@ class Hold(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        # Two, since SQLite knows no NULLS NOT DISTINCT: of every environment, and of one.
         constraints = [
             models.UniqueConstraint(
-                fields=["product", "environment", "namespace"], nulls_distinct=False, name="hold_once_per_scope"
+                fields=["product", "namespace"],
+                condition=Q(environment__isnull=True),
+                name="hold_once_for_all_environments",
+            ),
+            models.UniqueConstraint(
+                fields=["product", "environment", "namespace"],
+                condition=Q(environment__isnull=False),
+                name="hold_once_per_environment",
             ),
         ]
 
