@@ -10,7 +10,9 @@ up anyway, it waits its turn and hears the first one's answer.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +28,7 @@ from jobs.models import IdempotencyKey
 KEPT = timedelta(hours=24)
 RETRY_AFTER_SECONDS = 1  # a dispatch takes milliseconds
 BATCH = 1_000
+BREATH_SECONDS = 0.02  # between two batches, so that other writers get their turn
 
 
 class KeyReused(ApiError):
@@ -95,11 +98,15 @@ def amend(asked: Asked, result: Any) -> None:
     IdempotencyKey.objects.filter(scope=asked.scope, key=asked.key).update(result=result)
 
 
-def prune(*, now: datetime | None = None, batches: int = 100) -> int:
-    """Delete keys that have expired, oldest first, at most that many batches; how many went."""
+def prune(*, now: datetime | None = None, batches: int | None = 100) -> int:
+    """Delete keys that have expired, oldest first, at most that many batches (None: all); how many went."""
     before = (now or database_now()) - KEPT
     deleted = 0
-    for _ in range(batches):
+    for number in itertools.count():
+        if number == batches:
+            break
+        if number:
+            time.sleep(BREATH_SECONDS)
         oldest = (
             IdempotencyKey.objects.filter(created_at__lte=before).order_by("created_at").values_list("pk", flat=True)
         )

@@ -12,10 +12,12 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from core import clock
+from core.clock import database_now
 from jobs import chores, fsck
 from jobs.lifecycle import prune as pruning
 from jobs.lifecycle.prune import Pruned, prune
-from jobs.models import Chore, Execution, Job, JobEvent
+from jobs.models import Chore, Execution, IdempotencyKey, Job, JobEvent
+from jobs.operations import idempotency
 from jobs.states import FINAL
 from tests.conformance.world import STATES, claim_one, complete, fresh, make_due, new_job, runs_of
 
@@ -140,13 +142,48 @@ def test_the_task_prunes_once_however_often_it_is_sent() -> None:
 
 def test_the_command_says_what_it_deleted() -> None:
     assert complete(claim_one(new_job()))
+    keys(1, age=idempotency.KEPT)
     out = StringIO()
     with clock.shift(LATER):
         call_command("prune", "--days=30", stdout=out)
-    assert out.getvalue().startswith("deleted 1 jobs, 1 runs and ")
+    first, second = out.getvalue().splitlines()
+    assert first == "deleted 1 idempotency keys that had expired"
+    assert second.startswith("deleted 1 jobs, 1 runs and ")
+    assert second.endswith(" events older than 30 days")
 
 
-def test_the_command_deletes_nothing_where_everything_is_kept(settings: Settings) -> None:
+def test_the_command_deletes_expired_keys_in_all_their_batches_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "BATCH", 2)
+    keys(5, age=idempotency.KEPT)
+    (young,) = keys(1, age=idempotency.KEPT - timedelta(minutes=1))
+    out = StringIO()
+    call_command("prune", stdout=out)
+    assert out.getvalue().startswith("deleted 5 idempotency keys")
+    assert list(IdempotencyKey.objects.all()) == [young]
+
+
+def test_where_everything_is_kept_the_command_deletes_expired_keys_alone(settings: Settings) -> None:
     settings.RETENTION_DAYS = 0
-    with pytest.raises(CommandError, match="RETENTION_DAYS is 0"):
-        call_command("prune")
+    assert complete(claim_one(new_job()))
+    keys(1, age=idempotency.KEPT)
+    out = StringIO()
+    with clock.shift(LATER):
+        call_command("prune", stdout=out)
+    assert out.getvalue() == (
+        "deleted 1 idempotency keys that had expired\n"
+        "kept all jobs, runs and events: RETENTION_DAYS is 0 (--days deletes them all the same)\n"
+    )
+    assert Job.objects.count() == 1
+
+
+def test_the_command_refuses_days_to_come() -> None:
+    with pytest.raises(CommandError, match="--days is -1: it must be at least 0"):
+        call_command("prune", "--days=-1")
+
+
+def keys(count: int, *, age: timedelta) -> list[IdempotencyKey]:
+    made_at = database_now() - age
+    return [
+        IdempotencyKey.objects.create(scope=1, key=f"{age} {number}", digest="0" * 64, result={}, created_at=made_at)
+        for number in range(count)
+    ]
