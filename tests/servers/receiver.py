@@ -24,6 +24,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -94,8 +95,11 @@ class Received:
 class Receiver:
     """The server, in a thread with its own event loop. Every method is safe from any thread."""
 
-    def __init__(self, *, port: int = 0, log: IO[str] | None = None, keep: int | None = None) -> None:
+    def __init__(
+        self, *, port: int = 0, log: IO[str] | None = None, keep: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._port = port
+        self._tls = tls
         self._log = log
         self.requests: deque[Received] = deque(maxlen=keep)
         self._answers: dict[str, list[Answer]] = {}
@@ -142,11 +146,14 @@ class Receiver:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         try:
-            server = await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", self._port, backlog=4096)
+            server = await self._loop.create_server(
+                lambda: _Connection(self), "127.0.0.1", self._port, backlog=4096, ssl=self._tls
+            )
         except OSError:
             self._ready.set()
             return
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        scheme = "https" if self._tls is not None else "http"
+        self.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stopping.wait()
         server.close()
