@@ -79,6 +79,23 @@ class Migration(migrations.Migration):
                 ('environment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenancy.environment')),
                 ('product', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenancy.product')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['product', '-id'], name='job_of_product'),
+                    models.Index(condition=models.Q(('next_due_at__isnull', False)), fields=['next_due_at'], name='job_due'),
+                    models.Index(condition=models.Q(('rare_status__isnull', False)), fields=['product', 'rare_status', '-id'], name='job_by_rare_status'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('open_unique_key__isnull', False)), fields=('product', 'environment', 'open_unique_key'), name='job_one_unfinished_per_unique_key'),
+                    models.CheckConstraint(condition=models.Q(('status__in', [jobs.states.JobStatus['SCHEDULED'], jobs.states.JobStatus['QUEUED'], jobs.states.JobStatus['RUNNING'], jobs.states.JobStatus['COMPLETED'], jobs.states.JobStatus['FAILED'], jobs.states.JobStatus['CANCELLED'], jobs.states.JobStatus['PAUSED']])), name='job_status_is_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('cancelled_at__isnull', False), ('status', 'cancelled')), models.Q(models.Q(('status', 'cancelled'), _negated=True), ('cancelled_at__isnull', True)), _connector='OR'), name='job_cancelled_has_its_time'),
+                    models.CheckConstraint(condition=models.Q(('cancelled_at__isnull', False), models.Q(('paused_at__isnull', False), ('status', 'paused')), models.Q(models.Q(('status', 'paused'), _negated=True), ('paused_at__isnull', True)), _connector='OR'), name='job_paused_has_its_time'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('status__in', [jobs.states.JobStatus['CANCELLED'], jobs.states.JobStatus['COMPLETED'], jobs.states.JobStatus['FAILED']]), _negated=True), models.Q(('completed_at__isnull', False), ('next_due_at__isnull', True)), _connector='OR'), name='job_final_is_finished_and_not_due'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('status', 'paused'), _negated=True), models.Q(('next_due_at__isnull', True), ('recurring', True)), _connector='OR'), name='job_paused_recurs_and_is_not_due'),
+                    models.CheckConstraint(condition=models.Q(('limit__isnull', True), ('occurrences_opened__lte', models.F('limit')), _connector='OR'), name='job_opens_no_more_than_its_limit'),
+                    models.CheckConstraint(condition=models.Q(('recurring', False), models.Q(models.Q(('cron', ''), _negated=True), ('every__isnull', False), _connector='XOR'), _connector='OR'), name='job_recurs_by_cron_or_interval'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Execution',
@@ -116,6 +133,27 @@ class Migration(migrations.Migration):
                 ('last_scheduled_at', models.DateTimeField(null=True)),
                 ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='executions', to='jobs.job')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('status', 'queued')), fields=['queue', '-priority', 'due_at', 'id'], name='execution_claimable'),
+                    models.Index(condition=models.Q(('concurrency_key__isnull', False), ('status', 'queued')), fields=['queue', 'concurrency_key', '-priority', 'due_at', 'id'], name='execution_claimable_keyed'),
+                    models.Index(condition=models.Q(('status', 'waiting')), fields=['due_at'], name='execution_waiting'),
+                    models.Index(condition=models.Q(('status__in', ['queued', 'waiting', 'frozen'])), fields=['job', 'id'], name='execution_open_of_job'),
+                    models.Index(condition=models.Q(('status', 'running')), fields=['owner_id'], name='execution_of_worker'),
+                    models.Index(condition=models.Q(('concurrency_key__isnull', False), ('status', 'running')), fields=['concurrency_key'], name='execution_running_keyed'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('trigger', 'schedule')), fields=('job', 'scheduled_at'), name='execution_one_per_occurrence'),
+                    models.UniqueConstraint(fields=('job', 'number'), name='execution_number_once_per_job'),
+                    models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('job',), name='execution_one_running_per_job'),
+                    models.CheckConstraint(condition=models.Q(('status__in', [jobs.states.RunStatus['QUEUED'], jobs.states.RunStatus['WAITING'], jobs.states.RunStatus['FROZEN'], jobs.states.RunStatus['RUNNING'], jobs.states.RunStatus['COMPLETED'], jobs.states.RunStatus['FAILED'], jobs.states.RunStatus['CANCELLED'], jobs.states.RunStatus['SKIPPED'], jobs.states.RunStatus['MISSED']])), name='execution_status_is_known'),
+                    models.CheckConstraint(condition=models.Q(('trigger__in', [jobs.states.Trigger['SCHEDULE'], jobs.states.Trigger['RETRY'], jobs.states.Trigger['TRIGGER']])), name='execution_trigger_is_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('status', 'running'), _negated=True), models.Q(('deadline_at__isnull', False), ('fence__gt', 0), ('number__isnull', False), ('owner_id__isnull', False), ('started_at__isnull', False)), _connector='OR'), name='execution_running_is_owned'),
+                    models.CheckConstraint(condition=models.Q(('status', 'running'), models.Q(('deadline_at__isnull', True), ('owner_id__isnull', True)), _connector='OR'), name='execution_owned_only_while_running'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('status__in', ['completed', 'failed', 'cancelled', 'skipped', 'missed'])), models.Q(('finished_at__isnull', True), ('status__in', ['queued', 'waiting', 'frozen', 'running'])), _connector='OR'), name='execution_ended_has_its_time'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['skipped', 'missed']), _negated=True), models.Q(('attempt', 0), ('number__isnull', True)), _connector='OR'), name='execution_that_never_ran_has_no_number'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='JobEvent',
@@ -181,109 +219,5 @@ class Migration(migrations.Migration):
             options={
                 'constraints': [models.UniqueConstraint(fields=('product', 'environment', 'namespace'), name='hold_once_per_scope', nulls_distinct=False)],
             },
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['product', '-id'], name='job_of_product'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('next_due_at__isnull', False)), fields=['next_due_at'], name='job_due'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('rare_status__isnull', False)), fields=['product', 'rare_status', '-id'], name='job_by_rare_status'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(condition=models.Q(('open_unique_key__isnull', False)), fields=('product', 'environment', 'open_unique_key'), name='job_one_unfinished_per_unique_key'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', [jobs.states.JobStatus['SCHEDULED'], jobs.states.JobStatus['QUEUED'], jobs.states.JobStatus['RUNNING'], jobs.states.JobStatus['COMPLETED'], jobs.states.JobStatus['FAILED'], jobs.states.JobStatus['CANCELLED'], jobs.states.JobStatus['PAUSED']])), name='job_status_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('cancelled_at__isnull', False), ('status', 'cancelled')), models.Q(models.Q(('status', 'cancelled'), _negated=True), ('cancelled_at__isnull', True)), _connector='OR'), name='job_cancelled_has_its_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('cancelled_at__isnull', False), models.Q(('paused_at__isnull', False), ('status', 'paused')), models.Q(models.Q(('status', 'paused'), _negated=True), ('paused_at__isnull', True)), _connector='OR'), name='job_paused_has_its_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', [jobs.states.JobStatus['CANCELLED'], jobs.states.JobStatus['COMPLETED'], jobs.states.JobStatus['FAILED']]), _negated=True), models.Q(('completed_at__isnull', False), ('next_due_at__isnull', True)), _connector='OR'), name='job_final_is_finished_and_not_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'paused'), _negated=True), models.Q(('next_due_at__isnull', True), ('recurring', True)), _connector='OR'), name='job_paused_recurs_and_is_not_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('limit__isnull', True), ('occurrences_opened__lte', models.F('limit')), _connector='OR'), name='job_opens_no_more_than_its_limit'),
-        ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('recurring', False), models.Q(models.Q(('cron', ''), _negated=True), ('every__isnull', False), _connector='XOR'), _connector='OR'), name='job_recurs_by_cron_or_interval'),
-        ),
-        migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(condition=models.Q(('status', 'queued')), fields=['queue', '-priority', 'due_at', 'id'], name='execution_claimable'),
-        ),
-        migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(condition=models.Q(('concurrency_key__isnull', False), ('status', 'queued')), fields=['queue', 'concurrency_key', '-priority', 'due_at', 'id'], name='execution_claimable_keyed'),
-        ),
-        migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(condition=models.Q(('status', 'waiting')), fields=['due_at'], name='execution_waiting'),
-        ),
-        migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(condition=models.Q(('status__in', ['queued', 'waiting', 'frozen'])), fields=['job', 'id'], name='execution_open_of_job'),
-        ),
-        migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(condition=models.Q(('status', 'running')), fields=['owner_id'], name='execution_of_worker'),
-        ),
-        migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(condition=models.Q(('concurrency_key__isnull', False), ('status', 'running')), fields=['concurrency_key'], name='execution_running_keyed'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.UniqueConstraint(condition=models.Q(('trigger', 'schedule')), fields=('job', 'scheduled_at'), name='execution_one_per_occurrence'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.UniqueConstraint(fields=('job', 'number'), name='execution_number_once_per_job'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('job',), name='execution_one_running_per_job'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', [jobs.states.RunStatus['QUEUED'], jobs.states.RunStatus['WAITING'], jobs.states.RunStatus['FROZEN'], jobs.states.RunStatus['RUNNING'], jobs.states.RunStatus['COMPLETED'], jobs.states.RunStatus['FAILED'], jobs.states.RunStatus['CANCELLED'], jobs.states.RunStatus['SKIPPED'], jobs.states.RunStatus['MISSED']])), name='execution_status_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.CheckConstraint(condition=models.Q(('trigger__in', [jobs.states.Trigger['SCHEDULE'], jobs.states.Trigger['RETRY'], jobs.states.Trigger['TRIGGER']])), name='execution_trigger_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'running'), _negated=True), models.Q(('deadline_at__isnull', False), ('fence__gt', 0), ('number__isnull', False), ('owner_id__isnull', False), ('started_at__isnull', False)), _connector='OR'), name='execution_running_is_owned'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.CheckConstraint(condition=models.Q(('status', 'running'), models.Q(('deadline_at__isnull', True), ('owner_id__isnull', True)), _connector='OR'), name='execution_owned_only_while_running'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('status__in', ['completed', 'failed', 'cancelled', 'skipped', 'missed'])), models.Q(('finished_at__isnull', True), ('status__in', ['queued', 'waiting', 'frozen', 'running'])), _connector='OR'), name='execution_ended_has_its_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['skipped', 'missed']), _negated=True), models.Q(('attempt', 0), ('number__isnull', True)), _connector='OR'), name='execution_that_never_ran_has_no_number'),
         ),
     ]
