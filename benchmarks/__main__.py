@@ -1,4 +1,4 @@
-"""`python -m benchmarks [P1 P7 P8 P12]`: measure these rows (all), print them; `--write` updates the page."""
+"""`python -m benchmarks [P1 P7 P8 P12]`: measure these rows (all), print them; `--write` updates page and README."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from benchmarks import (
     p8_latency,
     p11_start,
     p12_embedded,
+    readme,
 )
 from benchmarks.bench import Bench
 from benchmarks.measure import Row
 from benchmarks.peers import bullmq_peer
 from tests.servers.local import ROOT, postgres_server, redis_server
 
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 CORES = 2  # everything shares so many, servers and load included
 ROWS: dict[str, Callable[[Bench], Row]] = {
     "P1": p1_drain.run,
@@ -65,7 +66,9 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of: {', '.join(ROWS)}; all where none is named")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument(
-        "--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}: the rows of this run alone"
+        "--write",
+        action="store_true",
+        help=f"write {PAGE.relative_to(ROOT)} and the README's figures: the rows of this run alone",
     )
     arguments = parser.parse_args()
     wanted = [name.upper() for name in arguments.rows] or list(ROWS)
@@ -93,7 +96,8 @@ def main() -> int:
         told = "\n".join(f"- {fact}" for fact in facts)
         parts = [introduction.strip(), told, *missing, *(row.markdown() for row in rows)]
         PAGE.write_text("\n\n".join(parts) + "\n")
-        print(f"wrote {PAGE.relative_to(ROOT)}")
+        readme.update(README, PAGE)
+        print(f"wrote {PAGE.relative_to(ROOT)} and the figures in {README.name}")
     return 0
 
 

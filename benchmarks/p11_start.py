@@ -55,7 +55,7 @@ def run(bench: Bench) -> Row:
         number="P11",
         title="memory and start of one worker, and of all of `make up`",
         goal=f"at most 130 MB idle, 300 MB with {IN_FLIGHT} in flight; ready in 1.5 s; first job in 8 s",
-        columns=("idle: PSS (RSS)", f"{IN_FLIGHT} in flight: PSS (RSS)", "ready, or done, after"),
+        columns=("idle: PSS (RSS)", f"{IN_FLIGHT} in flight: PSS (RSS)", "ready after"),
     )
     measured = {who: Measured() for who in (OURS, SOLO_CELERY, PREFORK_CELERY, BULLMQ)}
     first_jobs: list[float] = []
@@ -176,4 +176,4 @@ OURS = f"Ductape Jobs, 1 worker, up to {IN_FLIGHT} at once"
 SOLO_CELERY = "plain Celery, 1 solo worker, one at a time"
 PREFORK_CELERY = "plain Celery, prefork, 2 processes and their parent"
 BULLMQ = f"BullMQ, 1 process, up to {IN_FLIGHT} at once"
-UP = "`make up` in an empty folder, after installation: to its first completed job"
+UP = "`make up` in an empty folder, after installation: its first job is completed"

@@ -27,7 +27,8 @@ from tests.servers.local import ROOT, free_port, wait_until
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 README = (ROOT / "README.md").read_text()
-SHELL_BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SHELL_BLOCKS = [text for language, text in BLOCKS if language == "sh"]
 RUNS = "Ctrl-C stops everything"  # the last line of what a start prints
 # What a machine's owner may have set must not reach the new user's shell.
 OWN = {"DATA_DIR", "DATABASE_URL", "REDIS_URL", "OPERATOR_API_KEY", "ENVIRONMENT", "PORT", "DJANGO_SETTINGS_MODULE", "CI",
@@ -68,13 +69,17 @@ class Up:
     def curl(self) -> str:
         return next(line.strip() for line in self.said().splitlines() if line.strip().startswith("curl "))
 
-    def shell(self, command: str) -> dict[str, Any]:
-        """What a command pasted into a second terminal answers."""
+    def terminal(self, command: Sequence[str]) -> str:
+        """What a command prints in a second terminal."""
         done = subprocess.run(
-            ["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60
         )  # fmt: skip
         assert done.returncode == 0, done
-        answer: dict[str, Any] = json.loads(done.stdout)
+        return done.stdout
+
+    def shell(self, command: str) -> dict[str, Any]:
+        """What a command pasted into it answers, as JSON."""
+        answer: dict[str, Any] = json.loads(self.terminal(["bash", "-c", command]))
         return answer
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> str:
@@ -134,8 +139,40 @@ def started(checkout: Path, tmp_path: Path) -> Iterator[Up]:
         up.end()
 
 
-def test_the_two_commands_of_the_readme_are_there() -> None:
+def test_no_block_of_the_readme_is_of_a_kind_that_is_not_tried() -> None:
+    """make up, make test, curl, the tools; what curl answers; Python; .env. The states: test_architecture.py."""
+    assert [language for language, _ in BLOCKS] == ["sh", "sh", "sh", "json", "python", "mermaid", "", "sh"]
     assert SHELL_BLOCKS[:2] == ["make up\n", "make test\n"]
+
+
+def test_make_test_is_what_ci_runs_and_make_can_do(checkout: Path) -> None:
+    """A test cannot run all tests: CI does, by this command. Here make says what it would run."""
+    assert "make --no-print-directory test\n" in (checkout / ".ci" / "run").read_text()
+    done = subprocess.run(["make", "-n", "test"], cwd=checkout, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == ".venv/bin/python -m tests"
+
+
+def test_the_keys_of_the_env_file_made_as_told_are_fit_for_production(checkout: Path, tmp_path: Path) -> None:
+    (told,) = [text for language, text in BLOCKS if language == ""]
+    variables = {
+        "ENVIRONMENT": "production", "DATABASE_URL": "postgres://nobody@127.0.0.1/none", "DATA_DIR": str(tmp_path),
+        "REDIS_URL": "redis://127.0.0.1:6379/0", "EGRESS_ALLOW_CIDRS": "",
+    }  # fmt: skip
+    for line in told.splitlines():
+        name, _, rest = line.partition("=")
+        value, _, command = rest.partition(" ")
+        if value == "…":
+            value = subprocess.run(
+                ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=30
+            ).stdout.strip()
+        variables[name] = value
+    environment = {name: value for name, value in os.environ.items() if name not in OWN}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=checkout, env={**environment, **variables}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
 
 
 def test_make_up_the_printed_curl_ctrl_c_and_again(checkout: Path, tmp_path: Path) -> None:
@@ -172,12 +209,35 @@ def test_make_up_the_printed_curl_ctrl_c_and_again(checkout: Path, tmp_path: Pat
         assert password not in said
         assert again.job(job_id)["status"] == "completed"  # the data is there
         assert again.job(again.shell(again.curl())["job_id"])["status"] == "completed"
-        readme = next(block for block in SHELL_BLOCKS if block.startswith("curl"))
-        pasted = readme.replace("127.0.0.1:8000", f"127.0.0.1:{again.port}")
-        assert again.job(again.shell(pasted)["job_id"])["status"] == "completed"
+        _as_the_readme_says(again)
         again.ctrl_c()
     finally:
         again.end()
+
+
+def _as_the_readme_says(up: Up) -> None:
+    """Paste its blocks into a second terminal: curl and the answer it shows, Python, the tools."""
+
+    def of_this_port(text: str) -> str:
+        assert "127.0.0.1:8000" in text
+        return text.replace("127.0.0.1:8000", f"127.0.0.1:{up.port}")
+
+    (curl,) = [text for text in SHELL_BLOCKS if text.startswith("curl")]
+    answer = up.shell(of_this_port(curl))
+    (shown,) = [json.loads(text) for language, text in BLOCKS if language == "json"]
+    assert {name: type(value) for name, value in answer.items()} == {name: type(value) for name, value in shown.items()}
+    assert (answer["status"], answer["recurring"]) == (shown["status"], shown["recurring"])
+    assert up.job(answer["job_id"])["status"] == "completed"
+
+    (program,) = [text for language, text in BLOCKS if language == "python"]
+    status, history = up.terminal([".venv/bin/python", "-c", of_this_port(program)]).splitlines()
+    assert re.fullmatch(r"scheduled [0-9]{13}", status)
+    assert history == "[]"
+
+    *_, tools = SHELL_BLOCKS
+    assert tools.count("manage.py") == len(tools.splitlines())
+    for tool in tools.splitlines():
+        assert up.terminal(["bash", "-c", tool])
 
 
 def test_a_port_that_is_taken_is_named_with_the_way_out(checkout: Path, tmp_path: Path) -> None:
