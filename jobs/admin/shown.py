@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from core.backoffice.words import NOTHING, span_ms
 from core.ids import decode, encode
 from jobs.models import Execution, Job
-from jobs.schedule.preview import describe_cron
+from jobs.schedule.sentence import describe_cron
 from jobs.states import OPEN_RUN, Trigger
 
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from itertools import islice
-
-from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
 
 from core.times import EPOCH
 from core.zones import Segment, segments_of_year, year_of, zone
 from jobs.cron import Cron, parse_cron
 from jobs.schedule.model import Schedule
 from jobs.schedule.occurrences import MICROSECOND, occurrences
+from jobs.schedule.sentence import describe_cron
 
 MOST_OCCURRENCES = 100
 MOST_NOTES = 20
@@ -68,19 +66,6 @@ def describe_interval(milliseconds: int) -> str:
     size, name = next((size, name) for size, name in _UNITS if milliseconds % size == 0)
     number = milliseconds // size
     return name if number == 1 else f"{number} {name}s"
-
-
-@lru_cache(maxsize=4096)
-def describe_cron(expression: str) -> str:
-    """The cron as a sentence; the expression itself where the describing library has no words for it."""
-    options = Options()
-    options.use_24hour_time_format = True
-    options.casing_type = CasingTypeEnum.Sentence
-    options.throw_exception_on_parse_error = True
-    try:
-        return str(ExpressionDescriptor(parse_cron(expression).expression, options).get_description())
-    except Exception:  # a library's own errors of every kind: the expression was checked, only words are missing
-        return expression
 
 
 def _precision(at: datetime) -> str:

@@ -111,6 +111,7 @@ def test_a_day_that_a_zone_left_out_is_passed_over() -> None:
         ({"cron": "0 0 L * *"}, "At 00:00, on the last day of the month"),
         ({"cron": "0 9 15W * *"}, "At 09:00, on the weekday nearest day 15 of the month"),
         ({"cron": "0 9 * * 5#2"}, "At 09:00, on the second Friday of the month"),
+        ({"cron": "0 0 13 * FRI"}, "At 00:00, on day 13 of the month or on every Friday"),
         ({"every": 7_200_000}, "Every 2 hours"),
         ({"every": 90_000}, "Every 90 seconds"),
         ({"every": 86_400_000}, "Every day"),
