@@ -6,6 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# Codes of a field that are the answer's own, too, where it is the first that is wrong; any other
+# is answered as `invalid`. (docs/api-errors.md)
+OF_ANSWERS = frozenset(
+    {
+        "unknown_field",
+        "invalid_cron",
+        "unknown_time_zone",
+        "no_occurrence",
+        "unknown_namespace",
+        "expression_invalid",
+        "expression_unsupported",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -45,14 +59,25 @@ class ApiError(Exception):
 
 
 class Invalid(ApiError):
-    """The request cannot be understood or contradicts itself."""
+    """The request cannot be understood or contradicts itself. Without a `code` the first field tells it."""
 
     status, code, title = 400, "invalid", "The request is not valid"
+
+    def __init__(self, detail: str, *, code: str | None = None, errors: Sequence[FieldError] = ()) -> None:
+        if code is None and errors and errors[0].code in OF_ANSWERS:
+            code = errors[0].code
+        super().__init__(detail, code=code, errors=errors)
 
     @classmethod
     def field(cls, field: str, detail: str, *, code: str = "invalid") -> Invalid:
         """One wrong field, told by its dotted path."""
-        return cls(f"{field}: {detail}", errors=[FieldError(field, code, detail)])
+        return cls.fields([FieldError(field, code, detail)])
+
+    @classmethod
+    def fields(cls, errors: Sequence[FieldError]) -> Invalid:
+        """Wrong fields, at least one; the sentence is the first one's."""
+        first = errors[0]
+        return cls(f"{first.field}: {first.detail}" if first.field else first.detail, errors=errors)
 
 
 class Unauthenticated(ApiError):

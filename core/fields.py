@@ -52,4 +52,4 @@ def reject_unknown(data: Mapping[str, Any], known: Collection[str], prefix: str 
     """Raise Invalid (code `unknown_field`) naming every key that is not known, with the nearest known one."""
     errors = unknown_fields(data, known, prefix)
     if errors:
-        raise Invalid(f"{errors[0].field}: {errors[0].detail}", code="unknown_field", errors=errors)
+        raise Invalid.fields(errors)

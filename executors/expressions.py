@@ -176,7 +176,7 @@ def refuse_expressions(value: Any, path: str) -> None:
     """Raise Invalid naming each expression that is not understood: it must not be sent as plain text."""
     errors, _ = check_expressions(value, path)
     if errors:
-        raise Invalid(f"{errors[0].field}: {errors[0].detail}", code=errors[0].code, errors=errors)
+        raise Invalid.fields(errors)
 
 
 class _Resolving:

@@ -105,7 +105,7 @@ def _find(principal: Principal, product_tag: str | None, slug: str | None) -> Pl
 
 def _missing(field: str, why: str) -> Invalid:
     detail = f"name the {'product' if field == 'product' else 'environment'}: {why}"
-    return Invalid(f"{field}: {detail}", errors=[FieldError(field, "required", detail)])
+    return Invalid.field(field, detail, code="required")
 
 
 def _no_product(principal: Principal, tag: str) -> NotFound:

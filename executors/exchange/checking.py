@@ -53,11 +53,7 @@ def wrong_fields(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
 
 
 def _invalid(errors: list[FieldError]) -> Invalid:
-    errors = errors[:MOST_PROBLEMS]
-    code = (
-        errors[0].code if errors[0].code in ("unknown_field", "expression_unsupported", "expression_invalid") else None
-    )
-    return Invalid(f"{errors[0].field}: {errors[0].detail}", code=code, errors=errors)
+    return Invalid.fields(errors[:MOST_PROBLEMS])
 
 
 def _wrong_scalars(placed: Placed) -> Iterator[FieldError]:

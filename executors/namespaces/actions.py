@@ -96,5 +96,5 @@ def _names(target: Mapping[str, Any]) -> tuple[str, str]:
         if not isinstance(value, str) or not value
     ]
     if errors or not isinstance(app, str) or not isinstance(event, str):
-        raise Invalid(f"{errors[0].field}: {errors[0].detail}", errors=errors)
+        raise Invalid.fields(errors)
     return app, event

@@ -50,7 +50,8 @@ def read_many(body: Mapping[str, Any]) -> list[DispatchRequest]:
     reject_unknown(body, frozenset({"jobs", "idempotency_key"}))
     jobs = body.get("jobs")
     if not isinstance(jobs, list) or not 1 <= len(jobs) <= MOST_JOBS:
-        raise Invalid.field("jobs", f"must be a list of 1 to {MOST_JOBS} jobs")
+        code = "required" if jobs is None else "invalid"
+        raise Invalid.field("jobs", f"must be a list of 1 to {MOST_JOBS} jobs", code=code)
     requests: list[DispatchRequest] = []
     wrong: list[FieldError] = []
     for index, job in enumerate(jobs):
@@ -61,7 +62,7 @@ def read_many(body: Mapping[str, Any]) -> list[DispatchRequest]:
             if len(wrong) >= MOST_TOLD:
                 break
     if wrong:
-        raise Invalid(f"{wrong[0].field}: {wrong[0].detail}", code=wrong[0].code, errors=wrong[:MOST_TOLD])
+        raise Invalid.fields(wrong[:MOST_TOLD])
     return requests
 
 
@@ -92,7 +93,8 @@ def _read_one(job: Any, path: str) -> DispatchRequest:
         raise Invalid.field(path, "must be an object with a `namespace` and what its dispatch takes")
     namespace = job.get("namespace")
     if not isinstance(namespace, str) or not namespace:
-        raise Invalid.field(dotted(path, "namespace"), "is required: where the job is dispatched, such as 'actions'")
+        detail = "is required: where the job is dispatched, such as 'actions'"
+        raise Invalid.field(dotted(path, "namespace"), detail, code="required" if namespace is None else "invalid")
     if namespace not in TARGETS:
         try:
             registry.get(namespace)

@@ -89,8 +89,7 @@ class DispatchRequest:
         if self.on_conflict is not None and self.unique_key is None:
             _wrong(problems, "on_conflict", "has no meaning without a `unique_key`: add one, or leave it out")
         if problems:
-            first = problems[0]
-            raise Invalid(f"{first.field}: {first.detail}", code=first.code, errors=problems)
+            raise Invalid.fields(problems)
 
 
 def _wrong(problems: Problems, field: str, detail: str, code: str = "invalid") -> None:

@@ -101,8 +101,7 @@ class _Reading:
         if not self.errors:
             self._occurrences(schedule)
         if self.errors:
-            first = self.errors[0]
-            raise Invalid(f"{first.field}: {first.detail}", code=first.code, errors=self.errors)
+            raise Invalid.fields(self.errors)
         return schedule
 
     def _zone(self) -> str:

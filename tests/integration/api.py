@@ -11,6 +11,7 @@ from django.urls import include, path
 from core.tenancy import keys, scopes
 from core.tenancy.models import Environment, Product
 from jobs.api.urls import service_patterns
+from tests.documented import check_problem
 
 OPERATOR = "operator-key-of-at-least-32-characters"
 
@@ -34,9 +35,12 @@ class Api:
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         data = b"" if body is None else body if isinstance(body, (bytes, str)) else json.dumps(body)
-        return self._client.generic(
+        answer = self._client.generic(
             method, path, data=data, content_type="application/json", headers={**self._headers, **headers}
         )
+        if answer.status_code >= 400 and answer["Content-Type"] == "application/problem+json":
+            check_problem(answer.json())
+        return answer
 
     def get(self, path: str, **headers: str) -> Any:
         return self("GET", path, **headers)

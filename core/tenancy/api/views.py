@@ -126,7 +126,8 @@ def _shape(key: ApiKey) -> dict[str, Any]:
 def _name(body: dict[str, Any]) -> str:
     name = body.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
-        raise Invalid.field("name", f"must be text of 1 to {_LONGEST_NAME} characters")
+        detail = f"must be text of 1 to {_LONGEST_NAME} characters"
+        raise Invalid.field("name", detail, code="required" if name is None else "invalid")
     return name.strip()
 
 

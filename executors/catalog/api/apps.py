@@ -284,4 +284,4 @@ def _store(request: Request, product: Product, part: Mapping[str, Any], prefix: 
             for problem in error.errors
         ]
         detail = f"{problems[0].field}: {problems[0].detail}".removeprefix(": ") if problems else error.detail
-        raise Invalid(detail, code=error.code, errors=problems) from None
+        raise Invalid(detail, errors=problems) from None
