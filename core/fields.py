@@ -20,10 +20,10 @@ def dotted(prefix: str, name: object) -> str:
     return f"{prefix}.{name}" if prefix else str(name)
 
 
-def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name that `name` is probably a misspelling of, or None."""
+def nearest(name: str, known: Collection[str], *, alike: float = 0.6) -> str | None:
+    """The known name that `name` is probably a misspelling of, or None. `alike` in (0, 1]: how near it must be."""
     lowered = {candidate.lower().replace("_", ""): candidate for candidate in known}
-    matches = get_close_matches(name.lower().replace("_", "")[:_LONGEST_NAME], lowered, n=1, cutoff=0.6)
+    matches = get_close_matches(name.lower().replace("_", "")[:_LONGEST_NAME], lowered, n=1, cutoff=alike)
     return lowered[matches[0]] if matches else None
 
 

@@ -27,6 +27,13 @@ CANCELLED = "CANCELLED"
 RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"  # the answer, unpacked, is longer than its action allows
 INTERNAL_ERROR = "INTERNAL_ERROR"  # an executor raised what it should not have
 
+CODES = frozenset(
+    {
+        TIMEOUT, RATE_LIMITED, SERVICE_UNAVAILABLE, CONNECTION_ERROR, VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED,
+        FORBIDDEN, LOST, POISON, CANCELLED, RESPONSE_TOO_LARGE, INTERNAL_ERROR,
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
@@ -67,7 +74,8 @@ Outcome = Done | Failed
 
 
 class Executor(Protocol):
-    """How one namespace's jobs are run."""
+    """How one namespace's jobs are run. One that fails with codes besides CODES names them in `codes`, an
+    attribute of its class: a dispatch refuses others in its `retryConfig`."""
 
     isolated: bool  # True: may crash or burn CPU, so every run gets a process of its own
 

@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from core.errors import FieldError, Invalid
 from core.fields import suggestion
-from executors.base import Executor
+from executors.base import CODES, Executor
 
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
@@ -38,6 +38,11 @@ def get(namespace: str) -> Executor:
             errors=[FieldError("namespace", "unknown_namespace", detail)],
         )
     return _load(namespace, path)
+
+
+def codes(namespace: str) -> frozenset[str]:
+    """What a run of the namespace can fail with. Raises Invalid for one that is not known."""
+    return CODES.union(getattr(get(namespace), "codes", ()))
 
 
 @lru_cache(maxsize=64)

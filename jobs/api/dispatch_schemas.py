@@ -11,7 +11,11 @@ from jobs.states import JobStatus
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_NAME}
 _KEY: Schema = {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_KEY}
 _DELAY: Schema = {"type": "number", "minimum": 0, "maximum": limits.LONGEST_DELAY, "description": "ms"}
-_CODES: Schema = {**list_of({"type": "string", "maxLength": limits.LONGEST_CODE}), "maxItems": limits.MOST_CODES}
+_CODES: Schema = {
+    **list_of({"type": "string", "maxLength": limits.LONGEST_CODE}),
+    "maxItems": limits.MOST_CODES,
+    "description": "what a run fails with, such as TIMEOUT (docs/actions.md); a misspelt one is refused",
+}
 
 RETRY_CONFIG = obj(
     {},

@@ -192,6 +192,8 @@ def _prepare(request: DispatchRequest, principal: Principal, now: datetime) -> _
     """Everything that can be wrong, before anything is written. Raises _Replay for a key that was used."""
     request.check()
     registry.get(request.namespace)  # an unknown one is told before a missing product
+    if request.retry_config:
+        request.check_codes(registry.codes(request.namespace))
     place = find_place(principal, request.product, request.env)
     asked = None
     if request.idempotency_key is not None:

@@ -7,12 +7,12 @@ calls, the admin, Python code. Never queries: whether a target exists is `dispat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from core.errors import FieldError, Invalid
-from core.fields import dotted, unknown_fields
+from core.fields import dotted, nearest, suggestion, unknown_fields
 
 MOST_RETRIES = 100
 LONGEST_TIMEOUT = 86_400_000  # ms
@@ -27,6 +27,7 @@ LONGEST_IDEMPOTENCY_KEY = 255
 LONGEST_DELAY = 86_400_000  # ms, of a back-off
 MOST_CODES = 50
 LONGEST_CODE = 60
+_MISSPELT = 0.85  # so much alike are TIMEOTU and TIMEOUT, and not CONNECTION_LOST and CONNECTION_ERROR
 DEFAULT_MAX_DELAY = 300_000  # ms, `core.backoff`
 ON_LOST = ("retry", "fail")
 ON_CONFLICT = ("return", "reject", "replace")
@@ -88,6 +89,23 @@ class DispatchRequest:
             )
         if self.on_conflict is not None and self.unique_key is None:
             _wrong(problems, "on_conflict", "has no meaning without a `unique_key`: add one, or leave it out")
+        if problems:
+            raise Invalid.fields(problems)
+
+    def check_codes(self, known: Collection[str]) -> None:
+        """Raise Invalid for codes in `retry_config` that no run of the namespace can fail with.
+
+        A misspelt `retryableErrors` would switch retries off. What `nonRetryableErrors` names besides does
+        no harm (the documents name codes of providers there), unless it is a known one misspelt.
+        """
+        config = self.retry_config or {}
+        problems: Problems = []
+        for name, alike in (("retryableErrors", None), ("nonRetryableErrors", _MISSPELT)):
+            for position, code in enumerate(config.get(name) or ()):
+                if code in known or (alike is not None and nearest(code, known, alike=alike) is None):
+                    continue
+                at = f"retryConfig.{name}.{position}"
+                _wrong(problems, at, f"there is no code {code!r}: {suggestion(code, known)}")
         if problems:
             raise Invalid.fields(problems)
 

@@ -172,6 +172,56 @@ def test_an_unknown_field_is_told_with_the_one_that_was_meant() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [
+        ("TIMEOTU", "TIMEOUT"),
+        ("timeout", "TIMEOUT"),
+        ("RATELIMITED", "RATE_LIMITED"),
+        ("SERVICE_UNAVAILBLE", "SERVICE_"),
+    ],
+)
+def test_a_misspelt_code_would_switch_retries_off_and_is_refused(code: str, meant: str) -> None:
+    for name in ("retryableErrors", "nonRetryableErrors"):
+        response = Api().post(ACTIONS, {**BODY, "retries": 3, "retryConfig": {name: ["NOT_FOUND", code]}})
+        assert response.status_code == 400
+        (error,) = response.json()["errors"]
+        assert error["field"] == f"retryConfig.{name}.1"
+        assert error["detail"].startswith(f"there is no code '{code}': did you mean '{meant}")
+    assert counts() == (0, 0)
+
+
+def test_a_code_of_another_world_is_refused_where_it_would_switch_retries_off() -> None:
+    """The documents' examples name codes of payment providers among those that are not tried again."""
+    foreign = ["CARD_DECLINED", "INVALID_CARD", "CONNECTION_LOST", "FRAUD_DETECTED"]
+    assert Api().post(ACTIONS, {**BODY, "retryConfig": {"nonRetryableErrors": foreign}}).status_code == 201
+    response = Api().post(ACTIONS, {**BODY, "retryConfig": {"retryableErrors": ["TIMEOUT", "DEADLOCK"]}})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "retryConfig.retryableErrors.1"
+    assert "CONNECTION_ERROR" in response.json()["detail"]
+    many = {"jobs": [{**BODY, "namespace": "actions", "retryConfig": {"retryableErrors": ["DEADLOCK"]}}]}
+    (error,) = Api().post(MANY, many).json()["errors"]
+    assert error["field"] == "jobs.0.retryConfig.retryableErrors.0"
+
+
+def test_an_executor_names_codes_of_its_own(settings: Settings) -> None:
+    settings.EXTRA_EXECUTORS = {"mainframe": f"{__name__}.Mainframe"}
+    wanted: dict[str, Any] = {"namespace": "mainframe", "product": "shop", "env": "prd", "target": {"event": "x"}}
+    dispatch(DispatchRequest(**wanted, retry_config={"retryableErrors": ["ABEND", "TIMEOUT"]}))
+    with pytest.raises(Exception, match="did you mean 'ABEND'"):
+        dispatch(DispatchRequest(**wanted, retry_config={"retryableErrors": ["ABENT"]}))
+
+
+class Mainframe:
+    """An executor with a code of its own."""
+
+    isolated = False
+    codes = ("ABEND",)
+
+    def check(self, **_: Any) -> None:
+        """Everything is fine."""
+
+
 def test_what_cannot_be_used_yet_is_refused_and_not_dropped() -> None:
     response = Api().post(ACTIONS, {**BODY, "session": "user:jwt", "cache": "pages"})
     assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [

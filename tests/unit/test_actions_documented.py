@@ -24,6 +24,7 @@ def first_cells(text: str) -> set[str]:
 
 def test_every_code_is_told_and_no_other() -> None:
     codes = {value for name, value in vars(base).items() if name.isupper() and value == name}
+    assert codes == base.CODES
 
     assert first_cells(section("Codes")) == codes
 
