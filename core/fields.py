@@ -24,7 +24,7 @@ def nearest(name: str, known: Collection[str], *, alike: float = 0.6) -> str | N
     """The known name that `name` is probably a misspelling of, or None. `alike` in (0, 1]: how near it must be."""
     lowered = {candidate.lower().replace("_", ""): candidate for candidate in known}
     matches = get_close_matches(name.lower().replace("_", "")[:_LONGEST_NAME], lowered, n=1, cutoff=alike)
-    return lowered[matches[0]] if matches else None
+    return str(lowered[matches[0]]) if matches else None  # of an enumeration: the word alone
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
@@ -33,6 +33,13 @@ def suggestion(name: str, known: Collection[str]) -> str:
     if meant is not None:
         return f"did you mean {meant!r}?"
     return "known: " + ", ".join(sorted(known)) if known else "nothing is known here"
+
+
+def not_one_of(given: str, choices: Collection[str]) -> str:
+    """A sentence about a word that is none of a few: these, and the one that was probably meant."""
+    meant = nearest(given, choices)
+    told = f"{given[:60]!r} is not one of {', '.join(choices)}"
+    return told if meant is None else f"{told}: did you mean {meant!r}?"
 
 
 def unknown_fields(data: Mapping[str, Any], known: Collection[str], prefix: str = "") -> list[FieldError]:

@@ -30,14 +30,18 @@ def get(namespace: str) -> Executor:
     """The executor of a namespace, one per process. Raises Invalid naming the known ones."""
     path = settings.EXTRA_EXECUTORS.get(namespace) or BUILT_IN.get(namespace)
     if path is None:
-        names = known()
-        detail = f"there is no namespace {namespace[:60]!r}: {suggestion(namespace, names)}"
-        raise Invalid(
-            detail if len(names) < 2 or "known:" in detail else f"{detail} (known: {', '.join(names)})",
-            code="unknown_namespace",
-            errors=[FieldError("namespace", "unknown_namespace", detail)],
-        )
+        raise unknown(namespace)
     return _load(namespace, path)
+
+
+def unknown(namespace: str) -> Invalid:
+    """What to tell of a namespace that is not known."""
+    names = known()
+    detail = f"there is no namespace {namespace[:60]!r}: {suggestion(namespace, names)}"
+    return Invalid(
+        detail if len(names) < 2 or "known:" in detail else f"{detail} (known: {', '.join(names)})",
+        errors=[FieldError("namespace", "unknown_namespace", detail)],
+    )
 
 
 def codes(namespace: str) -> frozenset[str]:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from core.errors import FieldError, Invalid
-from core.fields import dotted, suggestion, unknown_fields
+from core.fields import dotted, not_one_of, unknown_fields
 
 MOST_PROBLEMS = 50
+LONGEST_TAG = 120  # of keys, too
+LONGEST_SLUG = 60
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,119}")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,59}")
 
@@ -82,6 +84,9 @@ class Reader:
         if text is None:
             if self.data.get(name) is None:
                 self.problem(name, "is required", "required")
+        elif len(text) > (longest := LONGEST_SLUG if pattern is SLUG else LONGEST_TAG):
+            self.problem(name, f"has {len(text)} characters, at most {longest} are accepted")
+            return None
         elif not pattern.fullmatch(text):
             self.problem(name, f"{text[:60]!r} must be letters, digits, - and _ and begin with a letter or digit")
             return None
@@ -99,7 +104,7 @@ class Reader:
         if text is None:
             return None
         if fold(text) not in choices:
-            self.problem(name, f"{text[:60]!r} is not one of {', '.join(sorted(choices))}: {suggestion(text, choices)}")
+            self.problem(name, not_one_of(text, sorted(choices)))
             return None
         return fold(text)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from executors.catalog.app_schema import AppEntry, read_app
 from executors.catalog.auth_schema import Keep
-from executors.catalog.reading import SLUG, TAG, Problems, Reader, is_set_marker
+from executors.catalog.reading import LONGEST_TAG, SLUG, TAG, Problems, Reader, is_set_marker
 from executors.expressions import SECRET_KEY
 
 # What a catalog holds by the documents, and this version cannot run yet.
@@ -52,7 +52,9 @@ def read_document(data: Any, product: str) -> Document:
     """The entries of a document for `product`. Raises Invalid with every problem (at most 50)."""
     problems = Problems()
     reader = Reader(data, "", problems, _DOCUMENT)
-    if not TAG.fullmatch(product):
+    if len(product) > LONGEST_TAG:
+        problems.add("product", f"the tag in the address is longer than {LONGEST_TAG} characters")
+    elif not TAG.fullmatch(product):
         problems.add(
             "product", f"the tag {product[:60]!r} in the address must be letters, digits, - _ . and begin with one"
         )
@@ -61,9 +63,7 @@ def read_document(data: Any, product: str) -> Document:
         reader.problem("product", f"is {named[:120]!r}, but the address says {product!r}")
     for kind in NOT_YET:
         if reader.data.get(kind):
-            reader.problem(
-                kind, f"{kind} are not supported yet: leave them out; envs, secrets and apps are", "not_supported"
-            )
+            reader.problem(kind, "is not supported yet: leave it out; envs, secrets and apps are", "not_supported")
     document = Document(
         name=reader.text("name"),
         envs=tuple(_read_envs(reader)),

@@ -88,7 +88,8 @@ def _read(principal: Principal, product: str, body: dict[str, Any]) -> _Scope:
     reader = Reader(body, "", problems, {"env", "namespace", "note"})
     env, namespace, note = reader.text("env"), reader.text("namespace"), reader.text("note", limit=2_000)
     if namespace is not None and namespace not in registry.known():
-        problems.add("namespace", f"there is no namespace {namespace[:60]!r}: know {', '.join(registry.known())}")
+        unknown = registry.unknown(namespace).errors[0]
+        problems.add(unknown.field, unknown.detail, unknown.code)
     problems.raise_if_any()
     found = visible_product(principal, product)
     environment = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +18,7 @@ from core.times import parse_time, to_ms
 from executors.catalog.reading import Problems, Reader
 from jobs.schedule import first_occurrence, parse_schedule, preview
 from jobs.schedule.occurrences import MICROSECOND
+from jobs.schedule.parsing import FURTHEST, TOO_FAR
 from jobs.schedule.preview import MOST_OCCURRENCES
 
 USUAL_COUNT = 10
@@ -56,12 +59,7 @@ class PreviewView(APIView):
         if body.get("schedule") is None:
             reader.problem("schedule", 'is required: an object such as {"cron": "0 9 * * *"}', "required")
         problems.raise_if_any()
-        now = database_now()
-        if body.get("from") is not None:
-            try:
-                now = parse_time(body["from"])
-            except ValueError as error:
-                raise Invalid.field("from", str(error)) from None
+        now = database_now() if body.get("from") is None else _from(body["from"])
         schedule = parse_schedule(body["schedule"], now=now)
         first = first_occurrence(schedule, now=now)
         told = preview(schedule, count=count or USUAL_COUNT, after=(first or now) - MICROSECOND)
@@ -73,3 +71,14 @@ class PreviewView(APIView):
                 "notes": list(told.notes),
             }
         )
+
+
+def _from(value: object) -> datetime:
+    """Raises Invalid, also so far in the future that a schedule of that day would be refused."""
+    try:
+        moment = parse_time(value)
+    except ValueError as error:
+        raise Invalid.field("from", str(error)) from None
+    if moment - database_now() > FURTHEST:
+        raise Invalid.field("from", TOO_FAR)
+    return moment

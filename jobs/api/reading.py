@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.http import QueryDict
 
-from core.fields import reject_unknown, suggestion
+from core.fields import not_one_of, reject_unknown
 from core.tenancy.auth import Principal
 from core.tenancy.visibility import bare_tag, visible_environments
 from core.times import parse_time
@@ -104,7 +104,7 @@ class Query:
         given = [text.strip() for text in texts if text.strip()]
         for text in given:
             if text not in choices:
-                self.wrong(name, f"{text[:60]!r} is not one of {', '.join(choices)}: {suggestion(text, choices)}")
+                self.wrong(name, not_one_of(text, choices))
                 return []
         return given
 

@@ -230,10 +230,11 @@ def _prepare_all(requests: Iterable[DispatchRequest], principal: Principal, now:
 def _within(error: ApiError, index: int) -> ApiError:
     """The same error, told of item `index`."""
     at = f"jobs.{index}"
+    names_its_field = error.errors and error.detail.startswith(f"{error.errors[0].field}: ")
     error.errors = tuple(
         FieldError(f"{at}.{each.field}", each.code, each.detail) for each in error.errors
     ) or (FieldError(at, error.code, error.detail),)  # fmt: skip
-    error.detail = f"{at}.{error.detail}" if error.errors[0].field != at else f"{at}: {error.detail}"
+    error.detail = f"{at}.{error.detail}" if names_its_field else f"{at}: {error.detail}"
     return error
 
 

@@ -22,6 +22,8 @@ SHORTEST_EVERY = 100  # ms
 LONGEST_DURATION = 10 * 366 * 86_400_000  # ms; beyond that a number is a mistake
 MOST_RUNS = 1_000_000_000_000
 CRON_HORIZON_YEARS = 8  # 29 February can be that far away
+FURTHEST = timedelta(days=366 * 100)
+TOO_FAR = "is more than 100 years away: times are milliseconds since 1970, or ISO 8601"
 JITTER_LOOK = 64  # occurrences whose distance is looked at
 
 FIELDS = frozenset(
@@ -127,8 +129,8 @@ class _Reading:
         except (ValueError, OverflowError) as error:
             self.wrong(name, str(error))
             return None
-        if moment - self.now > timedelta(days=366 * 100):
-            self.wrong(name, "is more than 100 years away: times are milliseconds since 1970, or ISO 8601")
+        if moment - self.now > FURTHEST:
+            self.wrong(name, TOO_FAR)
             return None
         return moment
 

@@ -78,7 +78,7 @@ def test_one_bad_job_stores_none_and_each_problem_has_its_place() -> None:
     response = Api().post(MANY, {"jobs": jobs})
     assert told(response) == (404, "event_not_found")
     assert fields(response) == ["jobs.0.event", "jobs.3.schedule.every", "jobs.4.retries", "jobs.5.env"]
-    assert response.json()["detail"].startswith("jobs.0.")
+    assert response.json()["detail"].startswith("jobs.0: app 'mail' of product 'shop' has no event")
     assert counts() == (0, 0)
 
 

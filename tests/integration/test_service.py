@@ -209,7 +209,7 @@ def test_who_may_hold_what() -> None:
     assert told(key_of(scopes_={scopes.JOBS_READ}).post("/v1/products/shop/release", {})) == (403, "scope_missing")
     assert told(Api(None).post("/v1/products/shop/hold", body)) == (401, "unauthenticated")
     assert told(Api().post("/v1/products/shop/hold", {"env": "nowhere"})) == (404, "env_not_found")
-    assert told(Api().post("/v1/products/shop/hold", {"namespace": "x"})) == (400, "invalid")
+    assert told(Api().post("/v1/products/shop/hold", {"namespace": "x"})) == (400, "unknown_namespace")
     assert told(Api().post("/v1/products/shop/hold", {"enviroment": "x"})) == (400, "unknown_field")
     assert not Hold.objects.exists()
 
