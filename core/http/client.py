@@ -1,7 +1,7 @@
 """Sending: resolve, check every address, connect to a checked one, read within bounds.
 
 Owns the pool of connections: one session per event loop, keep-alive, no cookies, no redirects,
-no proxies from the environment. The only module that knows aiohttp. A connection is checked when
+no proxies from the environment. The only module that calls by aiohttp. A connection is checked when
 it is opened (in the socket factory, on the very address that is connected to), so a name that
 changes its address between check and connect gains nothing.
 """

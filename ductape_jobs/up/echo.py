@@ -1,17 +1,20 @@
 """A receiver for the demo's jobs: it answers what it was sent, slowly or unwillingly if asked to.
 
 `/say` answers at once; `/slow` after three seconds; `/flaky` answers 503 twice and then works,
-counted per `Idempotency-Key`, so that retries can be watched.
+counted per `Idempotency-Key`, so that retries can be watched. One thread serves them all: a burst
+of a thousand calls costs a thousand open connections, nothing more.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import threading
-import time
 from collections import OrderedDict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from aiohttp import web
 
 from ductape_jobs.up.console import Console
 
@@ -19,6 +22,9 @@ SLOW_SECONDS = 3.0
 FLAKY_FAILURES = 2
 MOST_REMEMBERED = 1000
 LONGEST_BODY = 10 * 1024 * 1024
+BACKLOG = 1024  # connections that wait to be accepted: a worker opens hundreds at the same moment
+KEEP_ALIVE_SECONDS = 75.0
+STOP_SECONDS = 5.0
 
 
 class Echo:
@@ -27,74 +33,71 @@ class Echo:
     def __init__(self, console: Console, wanted_port: int) -> None:
         self._console = console
         self._failures: OrderedDict[str, int] = OrderedDict()
-        self._lock = threading.Lock()
-        self._server = _bind(wanted_port, self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._socket = _listening(wanted_port)
+        self._loop = asyncio.new_event_loop()
+        self._told_to_stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="echo", daemon=True)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def start(self) -> None:
-        threading.Thread(target=self._server.serve_forever, name="echo", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        """Hang up on everybody."""
+        self._loop.call_soon_threadsafe(self._told_to_stop.set)
+        self._thread.join(STOP_SECONDS)
 
-    def answer(self, path: str, key: str, sent: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Status and body for a request to `path`, after the time it takes."""
-        if path == "/slow":
-            time.sleep(SLOW_SECONDS)
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve_until_told())
+        finally:
+            self._loop.close()
+
+    async def _serve_until_told(self) -> None:
+        application = web.Application(client_max_size=LONGEST_BODY)
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        runner = web.AppRunner(
+            application, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=0, handle_signals=False
+        )
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._socket, backlog=BACKLOG).start()
+            await self._told_to_stop.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        body = (await request.read()).decode("utf-8", "replace")
+        try:
+            shown: Any = json.loads(body)
+        except ValueError:
+            shown = body
+        if request.path == "/slow":
+            await asyncio.sleep(SLOW_SECONDS)
+        sent = {"method": request.method, "path": request.path_qs, "body": shown}
+        status, answer = self._answer(request.path, request.headers.get("Idempotency-Key", ""), sent)
+        said = f"{request.method} {request.path_qs}"
+        if request.transport is None:  # its job was cancelled or timed out meanwhile
+            self._console.line("echo", f"{said}: the caller hung up")
+        else:
+            self._console.line("echo", f"{said} {body[:200]} → {status}")
+        return web.json_response(answer, status=status)
+
+    def _answer(self, path: str, key: str, sent: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if path == "/flaky":
-            with self._lock:
-                failures = self._failures.get(key, 0)
-                if failures < FLAKY_FAILURES:
-                    self._failures[key] = failures + 1
-                    while len(self._failures) > MOST_REMEMBERED:
-                        self._failures.popitem(last=False)
-                    return 503, {"error": f"not now ({failures + 1} of {FLAKY_FAILURES})"}
-                self._failures.pop(key, None)
+            failures = self._failures.get(key, 0)
+            if failures < FLAKY_FAILURES:
+                self._failures[key] = failures + 1
+                while len(self._failures) > MOST_REMEMBERED:
+                    self._failures.popitem(last=False)
+                return 503, {"error": f"not now ({failures + 1} of {FLAKY_FAILURES})"}
+            self._failures.pop(key, None)
         return 200, {"you_sent": sent}
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        echo, console = self, self._console
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            timeout = 75
-
-            def do_POST(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                if length > LONGEST_BODY:
-                    self.send_error(413)
-                    return
-                body = self.rfile.read(length).decode("utf-8", "replace")
-                try:
-                    shown: Any = json.loads(body)
-                except ValueError:
-                    shown = body
-                path = self.path.partition("?")[0]
-                sent = {"method": self.command, "path": self.path, "body": shown}
-                status, answer = echo.answer(path, self.headers.get("Idempotency-Key", ""), sent)
-                payload = json.dumps(answer).encode()
-                try:
-                    self.send_response(status)
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(payload)))
-                    self.end_headers()
-                    self.wfile.write(payload)
-                except ConnectionError:  # its job was cancelled or timed out meanwhile
-                    console.line("echo", f"{self.command} {self.path}: the caller hung up")
-                    return
-                console.line("echo", f"{self.command} {self.path} {body[:200]} → {status}")
-
-            do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - the names that http.server calls
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Said above, in fewer words."""
-
-        return Handler
-
-
-def _bind(wanted_port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+def _listening(wanted_port: int) -> socket.socket:
+    """Callers are let in from now on, and answered once the thread runs."""
     try:
-        return ThreadingHTTPServer(("127.0.0.1", wanted_port), handler)
-    except (OSError, OverflowError):
-        return ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        return socket.create_server(("127.0.0.1", wanted_port if wanted_port < 65536 else 0), backlog=BACKLOG)
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)

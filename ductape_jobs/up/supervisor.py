@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -26,7 +26,9 @@ from core.tenancy.models import Product
 from ductape_jobs.up import broker, demo
 from ductape_jobs.up.children import Child, GivesUp
 from ductape_jobs.up.console import Console
-from ductape_jobs.up.echo import Echo
+
+if TYPE_CHECKING:
+    from ductape_jobs.up.echo import Echo
 
 ADMIN = "admin"
 LOOK_SECONDS = 0.2  # between two looks at the children
@@ -71,14 +73,13 @@ class Supervisor:
     def _start(self) -> None:
         self._check_place()
         self._start_broker()
-        self._echo = Echo(self._console, settings.PORT + 1)
-        self._echo.start()
         for name in ("api", "worker", "scheduler"):
             self._start_child(name, (sys.executable, "manage.py", name))
+        echo_url = self._start_echo()
         fresh, password = self._prepare_database()
         api = demo.Api(self._url, settings.OPERATOR_API_KEY)
         api.wait(still=self._watch)
-        api.load_demo(self._echo.url)
+        api.load_demo(echo_url)
         if fresh:
             self._show(api.run_first_job())
         self._tell(fresh=fresh, password=password)
@@ -118,6 +119,13 @@ class Supervisor:
         if chosen.command is not None:
             self._start_child("broker", chosen.command)
             broker.wait_for(chosen, folder)
+
+    def _start_echo(self) -> str:
+        from ductape_jobs.up.echo import Echo  # its HTTP server takes a while to load: the children load meanwhile
+
+        self._echo = Echo(self._console, settings.PORT + 1)
+        self._echo.start()
+        return self._echo.url
 
     def _start_child(self, name: str, command: tuple[str, ...]) -> None:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", "DATA_DIR": str(settings.DATA_DIR)}
