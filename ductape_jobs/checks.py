@@ -16,6 +16,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
+from jobs.lifecycle.prune import LONGEST_DAYS
+
 OPERATOR_KEY_CHARACTERS = 32
 SECRET_KEY_CHARACTERS = 50  # Django's own measure
 METADATA_ADDRESS = ipaddress.ip_address("169.254.169.254")  # where clouds hand out credentials
@@ -59,6 +61,12 @@ def _anywhere() -> Iterator[CheckMessage]:
     for name in ("CONCURRENCY", "API_PROCESSES", "API_THREADS"):
         if getattr(settings, name) < 1:
             yield Error(f"{name} is {getattr(settings, name)}", hint="it must be at least 1", id="ductape.E005")
+    if not 0 <= settings.RETENTION_DAYS <= LONGEST_DAYS:
+        yield Error(
+            f"RETENTION_DAYS is {settings.RETENTION_DAYS}",
+            hint=f"finished jobs are deleted after so many days: from 1 to {LONGEST_DAYS}, or 0 to keep them for ever",
+            id="ductape.E006",
+        )
 
 
 def _keys_in_production() -> Iterator[CheckMessage]:

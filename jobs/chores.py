@@ -44,7 +44,7 @@ def _prune_in_turn() -> None:
         if not take(PRUNE, PRUNE_EVERY):
             return
         idempotency.prune()
-        if settings.RETENTION_DAYS:
+        if settings.RETENTION_DAYS > 0:  # 0: everything is kept
             done = prune(timedelta(days=settings.RETENTION_DAYS), seconds=PRUNE_SECONDS)
             logger.info(
                 "pruned %d jobs, %d runs, %d events older than %d days%s",

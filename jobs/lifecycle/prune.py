@@ -22,6 +22,7 @@ from jobs.models import Execution, Job, JobEvent
 from jobs.states import ENDED_RUN, FINAL, NEVER_RAN
 
 BATCH = 500  # rows looked at in one transaction
+LONGEST_DAYS = 36_500  # a hundred years: what is to be kept longer is kept for ever
 BREATH_SECONDS = 0.02  # between two batches, so that other writers get their turn
 
 _FINAL, _ENDED = sorted(FINAL), sorted(ENDED_RUN | NEVER_RAN)
@@ -41,8 +42,11 @@ class Pruned:
 def prune(older_than: timedelta, *, seconds: float | None = None) -> Pruned:
     """Delete what ended longer ago than that. It may be called at any time, also twice at once.
 
-    `seconds`: begin no further batch after so long; the next call goes on.
+    `seconds`: begin no further batch after so long; the next call goes on. ValueError for an age below
+    zero: everything has ended before tomorrow.
     """
+    if older_than < timedelta():
+        raise ValueError(f"an age of {older_than} is below zero")
     ended_before = database_now() - older_than
     until = None if seconds is None else time.monotonic() + seconds
     pruned = Pruned()

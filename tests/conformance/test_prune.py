@@ -171,14 +171,9 @@ def test_where_everything_is_kept_the_command_deletes_expired_keys_alone(setting
         call_command("prune", stdout=out)
     assert out.getvalue() == (
         "deleted 1 idempotency keys that had expired\n"
-        "kept all jobs, runs and events: RETENTION_DAYS is 0 (--days deletes them all the same)\n"
+        "kept all jobs, runs and events: RETENTION_DAYS is 0 (--days or --everything deletes them all the same)\n"
     )
     assert Job.objects.count() == 1
-
-
-def test_the_command_refuses_days_to_come() -> None:
-    with pytest.raises(CommandError, match="--days is -1: it must be at least 0"):
-        call_command("prune", "--days=-1")
 
 
 def keys(count: int, *, age: timedelta) -> list[IdempotencyKey]:
@@ -187,3 +182,37 @@ def keys(count: int, *, age: timedelta) -> list[IdempotencyKey]:
         IdempotencyKey.objects.create(scope=1, key=f"{age} {number}", digest="0" * 64, result={}, created_at=made_at)
         for number in range(count)
     ]
+
+
+def test_everything_goes_only_where_that_is_said(settings: Settings) -> None:
+    assert complete(claim_one(new_job()))
+    settings.RETENTION_DAYS = 0
+    with clock.shift(timedelta(seconds=1)):
+        with pytest.raises(CommandError, match="say --everything if that is meant"):
+            call_command("prune", "--days=0")
+        assert Job.objects.count() == 1
+        out = StringIO()
+        call_command("prune", "--everything", stdout=out)
+    assert out.getvalue().splitlines()[1].startswith("deleted 1 jobs, 1 runs and ")
+    assert Job.objects.count() == 0
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "inf", "1e300"])
+def test_an_age_that_is_none_is_refused_by_its_name(days: str, settings: Settings) -> None:
+    assert complete(claim_one(new_job()))
+    with pytest.raises(CommandError, match=r"--days is .*: it must be from 0 to 36500"):
+        call_command("prune", f"--days={days}")
+    settings.RETENTION_DAYS = -1
+    with pytest.raises(CommandError, match="RETENTION_DAYS is -1: it must be from 0 to 36500"):
+        call_command("prune")
+    assert Job.objects.count() == 1
+
+
+def test_a_negative_age_deletes_nothing(settings: Settings) -> None:
+    assert complete(claim_one(new_job()))
+    with pytest.raises(ValueError, match="below zero"):
+        prune(timedelta(days=-1))
+    settings.RETENTION_DAYS = -1  # the checks refuse to start with it; a shell may have it
+    with clock.shift(LATER):
+        chores._prune_in_turn()
+    assert Job.objects.count() == 1

@@ -26,6 +26,7 @@ SAFE: dict[str, Any] = {
     "CONCURRENCY": 500,
     "API_PROCESSES": 2,
     "API_THREADS": 16,
+    "RETENTION_DAYS": 90,
 }
 SQLITE = {"default": {"ENGINE": "django.db.backends.sqlite3"}}
 
@@ -46,6 +47,7 @@ def test_a_production_environment_with_everything_given_is_clean(monkeypatch: py
     assert found(monkeypatch) == []
     assert found(monkeypatch, OPERATOR_API_KEY="") == []
     assert found(monkeypatch, EGRESS_ALLOW_CIDRS=["10.20.0.0/16"]) == []
+    assert found(monkeypatch, RETENTION_DAYS=0) == []
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,8 @@ def test_a_production_environment_with_everything_given_is_clean(monkeypatch: py
         ({"QUEUES": ["default", " "]}, ["ductape.E004"]),
         ({"CONCURRENCY": 0}, ["ductape.E005"]),
         ({"API_PROCESSES": 0, "API_THREADS": -1}, ["ductape.E005", "ductape.E005"]),
+        ({"RETENTION_DAYS": -1}, ["ductape.E006"]),
+        ({"RETENTION_DAYS": 36_501}, ["ductape.E006"]),
         ({"SECRET_KEY": secrets.token_hex(20)}, ["ductape.E010"]),
         ({"SECRET_KEY": "ab" * 40}, ["ductape.E010"]),
         ({"SECRET_KEY": "django-insecure-" + secrets.token_hex(32)}, ["ductape.E010"]),
