@@ -20,6 +20,15 @@ from jobs.lifecycle.prune import LONGEST_DAYS
 
 OPERATOR_KEY_CHARACTERS = 32
 SECRET_KEY_CHARACTERS = 50  # Django's own measure
+NUMBERS = {  # from, to (inclusive)
+    "PORT": (1, 65535),
+    "CONCURRENCY": (1, 100_000),
+    "ISOLATED_CONCURRENCY": (1, 1_000),
+    "API_PROCESSES": (1, 1_000),
+    "API_THREADS": (1, 1_000),
+    "API_DRAIN_SECONDS": (0, 3_600),
+    "MOST_WAITING": (0, 1_000),
+}
 METADATA_ADDRESS = ipaddress.ip_address("169.254.169.254")  # where clouds hand out credentials
 
 
@@ -58,9 +67,12 @@ def _anywhere() -> Iterator[CheckMessage]:
         yield Error(
             "QUEUES names no queue", hint="leave it out for 'default,webhooks', or name them", id="ductape.E004"
         )
-    for name in ("CONCURRENCY", "API_PROCESSES", "API_THREADS"):
-        if getattr(settings, name) < 1:
-            yield Error(f"{name} is {getattr(settings, name)}", hint="it must be at least 1", id="ductape.E005")
+    for name, (least, most) in NUMBERS.items():
+        number = getattr(settings, name)
+        if not least <= number <= most:
+            yield Error(f"{name} is {number}", hint=f"it must be from {least} to {most}", id="ductape.E005")
+    if not settings.REDIS_URL.startswith(("redis://", "rediss://")):
+        yield Error("REDIS_URL is not the address of a Redis", hint="REDIS_URL=redis://host:6379/0", id="ductape.E007")
     if not 0 <= settings.RETENTION_DAYS <= LONGEST_DAYS:
         yield Error(
             f"RETENTION_DAYS is {settings.RETENTION_DAYS}",

@@ -13,10 +13,20 @@ def keep_key(folder: Path, name: str, environment: str, variable: str) -> str:
     """The key kept in `folder`/`name`; made there (32 random bytes, url-safe base 64) if missing.
 
     Two processes that start at once agree: the file appears complete and at most once.
-    In production nothing is made: ImproperlyConfigured names the variable to set.
+    In production nothing is made: ImproperlyConfigured names the variable to set, or elsewhere the folder
+    that cannot hold a key.
     """
     if environment == "production":
         raise ImproperlyConfigured(f"{variable} must be set when ENVIRONMENT is production")
+    try:
+        return _kept(folder, name)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"DATA_DIR is {folder}, where no keys can be kept ({error.strerror}): name another folder"
+        ) from None
+
+
+def _kept(folder: Path, name: str) -> str:
     path = folder / name
     try:
         return path.read_text().strip()

@@ -43,7 +43,7 @@ def refuse_if_unsafe() -> None:
 def wait_for_database(sleep: Callable[[float], None] = time.sleep) -> None:
     """Return when the database answers and no migration of ours is missing; says what it waits for."""
     began, told, told_at = time.monotonic(), "", 0.0
-    while (reason := _why_not_ready()) is not None:
+    while (reason := why_not_ready()) is not None:
         now = time.monotonic()
         if now - began >= PATIENCE_SECONDS and (reason != told or now - told_at > REMIND_SECONDS):
             logger.warning("waiting: %s", reason)
@@ -54,11 +54,12 @@ def wait_for_database(sleep: Callable[[float], None] = time.sleep) -> None:
     connections.close_all()
 
 
-def _why_not_ready() -> str | None:
+def why_not_ready() -> str | None:
+    """Why nothing can be done with the database now, in a sentence; None when it is ready."""
+    connection.close()
     try:
         missing = missing_migrations()
     except DatabaseError as error:
-        connection.close()
         return f"the database does not answer: {str(error).strip()}"
     if missing:
         return "migrations of this version are missing: 'python manage.py migrate' applies them"

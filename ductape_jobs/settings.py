@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
-
+from ductape_jobs import environment
 from ductape_jobs.keys import keep_key
 from ductape_jobs.look import UNFOLD as UNFOLD
 
-env = environ.Env()
+env = environment.Environment()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-ENVIRONMENT: str = env.str("ENVIRONMENT", default="local")
-if ENVIRONMENT not in {"local", "production"}:
-    raise environ.ImproperlyConfigured(f"ENVIRONMENT is {ENVIRONMENT!r}: it must be 'local' or 'production'")
+ENVIRONMENT = environment.one_of("ENVIRONMENT", env.str("ENVIRONMENT", default="local"), ("local", "production"))
 LOCAL = ENVIRONMENT == "local"
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).absolute()
@@ -104,7 +101,7 @@ SQLITE_OPTIONS: dict[str, Any] = {
 
 def database(url: str) -> dict[str, Any]:
     """Django's settings for a database URL; the ones that decide about safety are added here."""
-    config: dict[str, Any] = dict(environ.Env.db_url_config(url))
+    config = environment.database("DATABASE_URL", url)
     options = config.setdefault("OPTIONS", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
         options.update(SQLITE_OPTIONS)
@@ -148,7 +145,7 @@ MOST_WAITING: int = env.int("MOST_WAITING", default=8)
 RETENTION_DAYS: int = env.int("RETENTION_DAYS", default=90)  # finished jobs and old runs are kept so long; 0: for ever
 
 # Namespaces beside the product's own (`executors.registry`): {"namespace": "dotted.path.Class"}.
-EXTRA_EXECUTORS: dict[str, str] = env.dict("EXTRA_EXECUTORS", default={})
+EXTRA_EXECUTORS = environment.dotted_paths("EXTRA_EXECUTORS", env.dict("EXTRA_EXECUTORS", default={}))
 
 LOGIN_REDIRECT_URL = "admin:index"  # who logs in without having been sent there
 
@@ -211,13 +208,20 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_RESULT_EXPIRES = None  # no results are kept: beat need not clean them up
 CELERY_BEAT_SCHEDULER = "jobs.beat.JobScheduler"
+_first_queue = next(iter(QUEUES), "")  # that there is one is checked
 # Beat makes these rows of django-celery-beat's when it starts. Each scheduler sends them, the first to come is done.
 CELERY_BEAT_SCHEDULE = {
-    "prune": {"task": "jobs.prune", "schedule": timedelta(hours=1), "options": {"expires": 1800, "queue": QUEUES[0]}},
+    "prune": {
+        "task": "jobs.prune",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 1800, "queue": _first_queue},
+    },
 }
 
-LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if LOCAL else "json")
-LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
+LOG_FORMAT = environment.one_of(
+    "LOG_FORMAT", env.str("LOG_FORMAT", default="text" if LOCAL else "json"), ("text", "json")
+)
+LOG_LEVEL = environment.log_level("LOG_LEVEL", env.str("LOG_LEVEL", default="INFO"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

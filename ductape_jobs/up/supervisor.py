@@ -21,6 +21,8 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.db import Error as DatabaseError
+from django.db import connection
 
 from core.tenancy.models import Product
 from ductape_jobs.up import broker, demo
@@ -72,6 +74,7 @@ class Supervisor:
 
     def _start(self) -> None:
         self._check_place()
+        self._check_database()
         self._start_broker()
         for name in ("api", "worker", "scheduler"):
             self._start_child(name, (sys.executable, "manage.py", name))
@@ -91,8 +94,13 @@ class Supervisor:
                 "api', 'worker' and 'scheduler' as services (docker-compose.yml shows how)"
             )
         folder: Path = settings.DATA_DIR
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = (folder / "up.lock").open("w")
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = (folder / "up.lock").open("w")
+        except OSError as error:
+            raise CannotStart(
+                f"DATA_DIR is {folder}, where nothing can be kept ({error.strerror}): name another folder"
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -108,6 +116,15 @@ class Supervisor:
                     f"port {settings.PORT} cannot be had ({error.strerror}): another program has it. "
                     f"Take another one: PORT={settings.PORT + 10} make up"
                 ) from None
+
+    def _check_database(self) -> None:
+        try:
+            connection.ensure_connection()
+        except DatabaseError as error:
+            raise CannotStart(
+                f"the database does not answer: {str(error).strip()}\n"
+                "Start it, or leave DATABASE_URL out and an embedded one is used"
+            ) from None
 
     def _start_broker(self) -> None:
         given = settings.REDIS_URL if settings.REDIS_GIVEN else ""

@@ -171,3 +171,27 @@ def test_alive_tells_a_container_whether_its_process_is_at_work(tmp_path: Path) 
 def test_alive_does_not_condemn_a_process_that_waits_for_its_database(tmp_path: Path) -> None:
     done = manage("alive", env=environment(tmp_path, DATABASE_URL=f"postgres://x@127.0.0.1:{free_port()}/none"))
     assert (done.returncode, done.stdout.startswith("not known: the database does not answer")) == (0, True)
+
+
+STARTED_WRONG = [
+    ("up", {"PORT": "abc"}, "PORT is 'abc': it must be a whole number"),
+    ("up", {"PORT": "80000"}, "ductape.E005: PORT is 80000\n    it must be from 1 to 65535"),
+    ("worker", {"QUEUES": ""}, "ductape.E004: QUEUES names no queue"),
+    ("up", {"DATA_DIR": "/proc/x"}, "DATA_DIR is /proc/x, where no keys can be kept (No such file or directory)"),
+    ("up", {"DATABASE_URL": "postgres://u:s3cret@127.0.0.1:1/x"}, "Start it, or leave DATABASE_URL out"),
+    ("fsck", {"DATABASE_URL": "postgres://u:s3cret@127.0.0.1:1/x"}, "the database does not answer: connection failed"),
+    ("fsck", {}, "migrations of this version are missing: 'python manage.py migrate' applies them"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "variables", "sentence"), STARTED_WRONG)
+def test_a_mistake_at_the_start_is_a_sentence(
+    command: str, variables: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    done = manage(command, env=environment(tmp_path, **variables))
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    assert sentence in said
+    assert "Traceback" not in said
+    assert "s3cret" not in said
+    assert len(said.splitlines()) <= 6, said
