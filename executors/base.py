@@ -80,7 +80,13 @@ class Executor(Protocol):
     isolated: bool  # True: may crash or burn CPU, so every run gets a process of its own
 
     def check(
-        self, *, product_id: int, environment_id: int, target: Mapping[str, Any], input: Mapping[str, Any]
+        self,
+        *,
+        product_id: int,
+        environment_id: int,
+        target: Mapping[str, Any],
+        input: Mapping[str, Any],
+        recurring: bool,  # it runs more than once
     ) -> None:
         """At dispatch: does the target exist, is the input right? Synchronous, may query.
 

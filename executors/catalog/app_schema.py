@@ -18,6 +18,7 @@ from executors.catalog.auth_schema import Secrets, read_auth
 from executors.catalog.reading import SLUG, Problems, Reader
 from executors.catalog.variable_schema import check_values, read_constants, read_declarations, read_values
 from executors.expressions import ExpressionError, plain, references_in
+from executors.own_headers import EVERY_CALL, IN_THE_CATALOG
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 REQUEST_TYPES: Final = frozenset({"json", "urlencoded", "formdata", "xml", "soap", "html", "text"})
@@ -196,6 +197,8 @@ def _check_header(name: str, value: str, reader: Reader, at: str) -> None:
         check_headers({name: value})
     except InvalidRequest as error:
         reader.problem(at, str(error))
+    if name.lower() in EVERY_CALL:
+        reader.problem(at, IN_THE_CATALOG)
     if _CREDENTIAL_HEADER.fullmatch(name) and not _REFERS_TO_SECRET.search(value):
         reader.problem(
             at,

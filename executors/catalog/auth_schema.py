@@ -12,6 +12,7 @@ from typing import Any, Final
 from core.http import InvalidRequest, check_headers, check_url
 from executors.catalog.reading import Problems, Reader, is_set_marker
 from executors.expressions import ExpressionError, is_only_a_reference, references_in
+from executors.own_headers import EVERY_CALL, IN_THE_CATALOG
 
 OAUTH2: Final = "oauth2_client_credentials"
 
@@ -77,6 +78,8 @@ def _check_shown(kind: str, settings: dict[str, Any], reader: Reader) -> None:
     try:
         if kind == "header" and isinstance(settings.get("name"), str):
             check_headers({settings["name"]: ""})
+            if settings["name"].lower() in EVERY_CALL:
+                reader.problem("name", IN_THE_CATALOG)
     except InvalidRequest as error:
         reader.problem("name", str(error))
     if kind != OAUTH2:

@@ -7,7 +7,7 @@ the worker, when its value is known. Never queries.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
@@ -20,11 +20,12 @@ from executors.catalog.values import must_know
 from executors.exchange.bodies import is_scalar, wrong_body
 from executors.exchange.placing import Placed, place
 from executors.expressions import check_expressions, is_expression, plain
+from executors.own_headers import IDEMPOTENCY_KEY, IN_A_RECURRING_INPUT, IN_AN_INPUT, OF_THE_RUN
 
 MOST_PROBLEMS = 20
 
 
-def check_input(action: ActionTarget, input: Mapping[str, Any]) -> None:
+def check_input(action: ActionTarget, input: Mapping[str, Any], *, recurring: bool) -> None:
     """Raise Invalid with what is wrong (at most 20 fields), and NotFound for a reference to nothing."""
     placed, errors = place(input, action)
     if errors:
@@ -33,7 +34,8 @@ def check_input(action: ActionTarget, input: Mapping[str, Any]) -> None:
     if broken:
         raise _invalid(broken)
     must_know(action.values, references, action.environment_id)
-    if errors := list(islice(wrong_fields(action, placed), MOST_PROBLEMS)):
+    wrong = chain(_wrong_own_headers(placed, recurring), wrong_fields(action, placed))
+    if errors := list(islice(wrong, MOST_PROBLEMS)):
         raise _invalid(errors)
 
 
@@ -74,6 +76,18 @@ def _wrong_scalars(placed: Placed) -> Iterator[FieldError]:
                     http.check_headers({name: "" if is_expression(value) else plain(value)})
                 except http.InvalidRequest as error:
                     yield FieldError(placed.field(where, name), "invalid", str(error))
+
+
+def _wrong_own_headers(placed: Placed, recurring: bool) -> Iterator[FieldError]:
+    """Headers that are not the input's to say."""
+    if not isinstance(placed.headers, dict):
+        return
+    for name in placed.headers:
+        lowered = name.lower()
+        if lowered in OF_THE_RUN:
+            yield FieldError(placed.field("headers", name), "invalid", IN_AN_INPUT)
+        elif recurring and lowered == IDEMPOTENCY_KEY:
+            yield FieldError(placed.field("headers", name), "invalid", IN_A_RECURRING_INPUT)
 
 
 def _wrong_path(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:

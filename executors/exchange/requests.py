@@ -1,7 +1,7 @@
 """The request of one attempt: an action, opened, with what its input says.
 
-Owns the order in which headers and query are overlaid: what this system adds, what the catalog
-says, what the input says. Pure, but for the clock that `$Now()` needs.
+Owns the order in which headers and query are overlaid: what the catalog says, what the input says;
+and over both what every call carries (`executors.own_headers`). Pure, but for the clock that `$Now()` needs.
 """
 
 from __future__ import annotations
@@ -61,12 +61,7 @@ def build_request(
 ) -> http.HttpRequest:
     """The request of one attempt. Raises http.InvalidRequest."""
     target = action.target
-    headers = {
-        "idempotency-key": f"{call.run_key}:{call.attempt}" if action.key_per_attempt else call.run_key,
-        "x-job-id": call.job_id,
-        "x-attempt": str(call.attempt),
-        "x-scheduled-for": str(to_ms(call.scheduled_at)),
-    }
+    headers: dict[str, str] = {}
     body = None
     if placed.body is not None:
         headers["content-type"] = content_type(target.request_type, call.run_key)
@@ -77,8 +72,12 @@ def build_request(
     headers.update(action.headers)
     if authorization is not None:
         headers["authorization"] = authorization
+    headers["idempotency-key"] = f"{call.run_key}:{call.attempt}" if action.key_per_attempt else call.run_key
     if placed.headers:
         headers.update({name.lower(): plain(value) for name, value in placed.headers.items()})
+    headers["x-job-id"] = call.job_id
+    headers["x-attempt"] = str(call.attempt)
+    headers["x-scheduled-for"] = str(to_ms(call.scheduled_at))
     return http.HttpRequest(
         method=target.method,
         url=_url(action, placed),

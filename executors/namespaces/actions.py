@@ -29,11 +29,17 @@ class ActionsExecutor:
     isolated = False
 
     def check(
-        self, *, product_id: int, environment_id: int, target: Mapping[str, Any], input: Mapping[str, Any]
+        self,
+        *,
+        product_id: int,
+        environment_id: int,
+        target: Mapping[str, Any],
+        input: Mapping[str, Any],
+        recurring: bool,
     ) -> None:
         app, event = _names(target)
         action = find_action(product_id=product_id, environment_id=environment_id, app=app, event=event)
-        check_input(action, input)
+        check_input(action, input, recurring=recurring)
 
     def resolve(self, *, product_id: int, environment_id: int, target: Mapping[str, Any]) -> OpenedAction:
         app, event = _names(target)

@@ -247,6 +247,7 @@ def _new_job(request: DispatchRequest, place: Place, now: datetime) -> NewJob:
         environment_id=place.environment_id,
         target=request.target,
         input=request.input,
+        recurring=schedule.recurring,
     )
     return NewJob(
         product_id=place.product_id,

@@ -19,6 +19,7 @@ from core.clock import database_now
 from core.errors import Invalid
 from core.fields import reject_unknown
 from core.times import to_ms_or_none
+from executors import registry
 from jobs.lifecycle import intervene
 from jobs.lifecycle.rows import lock_job
 from jobs.models import Execution, Job
@@ -42,7 +43,22 @@ def reschedule(job_id: UUID, changes: Mapping[str, Any], *, actor: str = "") -> 
         job = lock_job(job_id)
         now = database_now()
         schedule, as_given = _changed(job, given, now)
-        return told(intervene.reschedule(job_id, schedule, as_given=as_given, actor=actor))
+        was_recurring = job.recurring
+        moved = intervene.reschedule(job_id, schedule, as_given=as_given, actor=actor)
+        if schedule.recurring and not was_recurring:
+            _check_recurring(job)
+        return told(moved)
+
+
+def _check_recurring(job: Job) -> None:
+    """Whether what was right for one run is so for many. Raises core.errors.ApiError."""
+    registry.get(job.namespace).check(
+        product_id=job.product_id,
+        environment_id=job.environment_id,
+        target=job.target,
+        input=job.input,
+        recurring=True,
+    )
 
 
 def _changed(job: Job, given: dict[str, Any], now: datetime) -> tuple[Schedule, dict[str, Any]]:

@@ -48,8 +48,8 @@ class World:
     def where(self, event: str) -> dict[str, Any]:
         return {"product_id": self.product.pk, "environment_id": self.env.pk, "target": {"app": "mail", "event": event}}
 
-    def check(self, event: str, **input: Any) -> None:
-        self.executor.check(**self.where(event), input=input)
+    def check(self, event: str, *, recurring: bool = False, **input: Any) -> None:
+        self.executor.check(**self.where(event), input=input, recurring=recurring)
 
     def run(self, event: str, *, timeout: float = 5.0, attempt: int = 1, **input: Any) -> Outcome:
         call = Call(

@@ -17,7 +17,7 @@ from core.shortcache import forget_everything
 from core.tenancy.models import Environment
 from executors import registry
 from executors.base import Done, Failed
-from executors.catalog.models import Secret
+from executors.catalog.models import SavedEvent, Secret
 from tests.integration.action_world import World
 from tests.servers.receiver import Answer, Receiver
 
@@ -177,8 +177,40 @@ def test_an_upstream_that_fails_twice_then_works(world: World) -> None:
 def test_an_event_may_want_a_key_per_attempt_and_an_input_its_own(world: World) -> None:
     world.run("each", attempt=3)
     assert world.sent().headers["idempotency-key"] == "job_1:7:3"
+    world.check("each", headers={"Idempotency-Key": "mine"})
     world.run("each", headers={"Idempotency-Key": "mine"})
     assert world.sent().headers["idempotency-key"] == "mine"
+
+
+@pytest.mark.parametrize("name", ["X-Job-Id", "x-attempt", "X-SCHEDULED-FOR"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_says_whose_call_it_is_is_not_an_inputs_to_say(world: World, name: str, flat: bool) -> None:
+    input = {f"headers:{name}": "mine"} if flat else {"headers": {name: "mine"}}
+
+    with pytest.raises(Invalid) as caught:
+        world.check("list", **input)
+
+    assert fields(caught) == {f"input.headers:{name}" if flat else f"input.headers.{name}": "invalid"}
+    assert isinstance(world.run("list", **input), Done)  # of a job from before this was refused
+    assert world.sent().headers[name.lower()] in ("job_1", "1", "1767323045000")
+
+
+def test_every_run_of_a_recurring_job_has_a_key_of_its_own(world: World) -> None:
+    with pytest.raises(Invalid, match="a key of its own") as caught:
+        world.check("list", recurring=True, headers={"idempotency-KEY": "mine"})
+
+    assert fields(caught) == {"input.headers.idempotency-KEY": "invalid"}
+
+
+def test_a_catalog_from_before_cannot_hide_the_key_of_a_run(world: World) -> None:
+    saved = SavedEvent.objects.get(tag="list")
+    saved.settings |= {"headers": {"Idempotency-Key": "fixed", "X-Attempt": "9"}}
+    saved.save()
+
+    world.run("list", attempt=2)
+
+    assert world.sent().headers["idempotency-key"] == "job_1:7"
+    assert world.sent().headers["x-attempt"] == "2"
 
 
 def test_an_upstream_that_hangs_is_a_timeout(world: World) -> None:
@@ -314,7 +346,7 @@ def test_a_target_that_is_not_there_is_told_with_the_way_out(world: World) -> No
 
     def told(**changes: Any) -> ApiError:
         with pytest.raises(ApiError) as caught:
-            world.executor.check(**{**where, **changes}, input={})
+            world.executor.check(**{**where, **changes}, input={}, recurring=False)
         with pytest.raises(ApiError):
             world.executor.resolve(**{**where, **changes})
         return caught.value
@@ -348,7 +380,7 @@ def test_a_secret_that_is_not_set_is_told_at_dispatch(receiver: Receiver) -> Non
 
 def test_other_names_of_a_target_are_understood(world: World) -> None:
     for target in ({"app": "mail", "action": "list"}, {"app": "mail", "event": "mail:list"}):
-        world.executor.check(**{**world.where("list"), "target": target}, input={})
+        world.executor.check(**{**world.where("list"), "target": target}, input={}, recurring=False)
 
 
 def test_a_busy_target_costs_no_query(world: World, django_assert_num_queries: DjangoAssertNumQueries) -> None:

@@ -19,6 +19,7 @@ from jobs.lifecycle import intervene
 from jobs.models import Execution, Job, JobEvent
 from tests.conformance.world import claim_one, complete, fail, fresh, make_due, new_job, postpone, runs_of
 from tests.integration.api import OPERATOR, Api, key_of, told
+from tests.integration.dispatch_world import ACTIONS, BODY, catalog, job_of
 
 pytestmark = pytest.mark.django_db
 
@@ -224,7 +225,8 @@ def test_a_new_interval_never_runs_at_once_and_a_given_start_is_its_anchor() -> 
     assert asked(job, "reschedule", {"every": 60_000, "start_at": at})["next_run_at"] == at
 
 
-def test_one_off_and_recurring_turn_into_each_other() -> None:
+def test_one_off_and_recurring_turn_into_each_other(settings: Settings) -> None:
+    settings.EXTRA_EXECUTORS = {"noop": "tests.acceptance.executors.Echo"}
     job = later()
 
     recurring = asked(job, "reschedule", {"every": 60_000, "limit": 3})
@@ -234,6 +236,18 @@ def test_one_off_and_recurring_turn_into_each_other() -> None:
     once = asked(job, "reschedule", {"every": None, "start_at": at})
     assert (once["recurring"], once["scheduled_at"]) == (False, at)
     assert "limit" not in once
+
+
+def test_a_one_off_with_a_key_of_its_own_does_not_become_recurring() -> None:
+    catalog()
+    given = {**BODY, "input": {"headers": {"Idempotency-Key": "mine"}}, "schedule": {"start_at": "2100-01-01T00:00Z"}}
+    job = job_of(Api().post(ACTIONS, given))
+
+    answer = Api().post(url(job, "reschedule"), {"every": 60_000})
+
+    assert [error["field"] for error in answer.json()["errors"]] == ["input.headers.Idempotency-Key"]
+    assert (answer.status_code, fresh(job).recurring) == (400, False)
+    assert not JobEvent.objects.filter(job_id=job.pk, type="job.rescheduled").exists()
 
 
 def test_a_paused_job_stays_paused_and_a_limit_already_reached_is_400() -> None:
