@@ -181,8 +181,12 @@ def _read_call(reader: Reader, settings: dict[str, Any]) -> None:
         if values is None:
             continue
         settings[name] = texts = {}
+        seen: set[str] = set()
         for key, value in values.items():
             at = f"{name}.{key}"
+            if name == "headers" and key.lower() in seen:
+                reader.problem(at, "is named twice: the names of headers are the same in any case", "duplicate")
+            seen.add(key.lower())
             if isinstance(value, (dict, list)) or value is None:
                 reader.problem(at, "must be text, a number or true/false")
                 continue

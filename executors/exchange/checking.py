@@ -34,7 +34,7 @@ def check_input(action: ActionTarget, input: Mapping[str, Any], *, recurring: bo
     if broken:
         raise _invalid(broken)
     must_know(action.values, references, action.environment_id)
-    wrong = chain(_wrong_own_headers(placed, recurring), wrong_fields(action, placed))
+    wrong = chain(_wrong_names(placed, recurring), wrong_fields(action, placed))
     if errors := list(islice(wrong, MOST_PROBLEMS)):
         raise _invalid(errors)
 
@@ -78,12 +78,17 @@ def _wrong_scalars(placed: Placed) -> Iterator[FieldError]:
                     yield FieldError(placed.field(where, name), "invalid", str(error))
 
 
-def _wrong_own_headers(placed: Placed, recurring: bool) -> Iterator[FieldError]:
-    """Headers that are not the input's to say."""
+def _wrong_names(placed: Placed, recurring: bool) -> Iterator[FieldError]:
+    """Headers that are not the input's to say, or that it says twice: their names are the same in any case."""
     if not isinstance(placed.headers, dict):
         return
+    seen: dict[str, str] = {}
     for name in placed.headers:
         lowered = name.lower()
+        if lowered in seen:
+            twice = f"is given twice: also as {placed.field('headers', seen[lowered])}"
+            yield FieldError(placed.field("headers", name), "duplicate", twice)
+        seen[lowered] = name
         if lowered in OF_THE_RUN:
             yield FieldError(placed.field("headers", name), "invalid", IN_AN_INPUT)
         elif recurring and lowered == IDEMPOTENCY_KEY:

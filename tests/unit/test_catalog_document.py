@@ -159,6 +159,7 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
         ({"apps": [app(envs={"prd": {"base_url": "http://x", "headers": {"X-Attempt": "1"}}})]}, "apps.0.envs.prd.headers.X-Attempt", "invalid"),
         ({"apps": [event(headers={"X-Job-ID": "1"})]}, "apps.0.events.0.headers.X-Job-ID", "invalid"),
         ({"apps": [app(auth={"type": "header", "name": "X-Scheduled-For", "value": "1"})]}, "apps.0.auth.name", "invalid"),
+        ({"apps": [app(headers={"X-A": "1", "x-a": "2"})]}, "apps.0.headers.x-a", "duplicate"),
         ({"apps": [app(headers={"X-A": "a\r\nb"})]}, "apps.0.headers.X-A", "invalid"),
         ({"apps": [app(headers={"X-A": {"a": 1}})]}, "apps.0.headers.X-A", "invalid"),
         ({"apps": [event(method="BREW")]}, "apps.0.events.0.method", "invalid"),
