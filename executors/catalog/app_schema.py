@@ -34,6 +34,7 @@ _EVENT = frozenset({"tag", "name", "description", "method", "resource", "body", 
 _CREDENTIAL_HEADER = re.compile(
     r"authorization|proxy-authorization|cookie|(.*-)?(api-?key|token|secret|password)", re.IGNORECASE
 )
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|//")  # of another host, as a browser would read it
 _A_REFERENCE = re.compile(r"\$[A-Z][A-Za-z]*(?:\{[^}]*\})+")
 _REFERS_TO_SECRET = re.compile(r"\$(?:Secret|Variable|Constant)\{")
 # Keywords by which a schema could make its check run for ever, or fetch something.
@@ -135,6 +136,10 @@ def read_event(data: Any, path: str, problems: Problems) -> EventEntry | None:
     if resource is None:
         if reader.data.get("resource") is None:
             reader.problem("resource", "is required: the path of the action, such as /users/:userId", "required")
+    elif _ADDRESS.match(resource):
+        reader.problem(
+            "resource", "must be a path, such as /users/:userId: the host is in base_url of each environment"
+        )
     else:
         settings["resource"] = resource if resource.startswith("/") else f"/{resource}"
         try:

@@ -31,7 +31,7 @@ APP: dict[str, Any] = {
 PATHS = [
     ("GET", "/apps"), ("POST", "/apps"), ("GET", "/apps/mail"), ("PATCH", "/apps/mail"), ("DELETE", "/apps/mail"),
     ("PUT", "/apps/mail/envs/prd"), ("DELETE", "/apps/mail/envs/prd"), ("GET", "/apps/mail/events"),
-    ("POST", "/apps/mail/events"), ("DELETE", "/apps/mail/events/send"), ("GET", "/apps/mail/check?env=prd"),
+    ("POST", "/apps/mail/events"), ("PUT", "/apps/mail/events/send"), ("DELETE", "/apps/mail/events/send"), ("GET", "/apps/mail/check?env=prd"),
     ("GET", "/secrets"), ("POST", "/secrets"), ("DELETE", "/secrets/KEY"),
 ]  # fmt: skip
 
@@ -96,10 +96,32 @@ def test_a_connection_is_set_and_removed() -> None:
 def test_an_event_is_stored_and_removed() -> None:
     stored = call("POST", "/apps/mail/events", {"tag": "list", "resource": "/list"})
 
-    assert stored.json() == {"tag": "list", "method": "GET", "resource": "/list"}
+    assert (stored.status_code, stored.json()) == (201, {"tag": "list", "method": "GET", "resource": "/list"})
     assert [event["tag"] for event in call("GET", "/apps/mail/events").json()["events"]] == ["list", "send"]
     assert call("DELETE", "/apps/mail/events/list").status_code == 204
     assert call("DELETE", "/apps/mail/events/list").status_code == 404
+
+
+def test_an_event_that_is_there_is_replaced_by_put_only() -> None:
+    again = call("POST", "/apps/mail/events", {"tag": "send", "resource": "/other"})
+    assert (again.status_code, again.json()["code"]) == (409, "exists")
+    assert app()["events"] == APP["events"]
+
+    replaced = call("PUT", "/apps/mail/events/send", {"tag": "send", "resource": "/other"})
+    assert (replaced.status_code, replaced.json()) == (200, {"tag": "send", "method": "GET", "resource": "/other"})
+    assert call("PUT", "/apps/mail/events/new", {"resource": "/new"}).json()["tag"] == "new"
+    assert [event["tag"] for event in app()["events"]] == ["new", "send"]
+
+
+def test_what_the_address_names_and_is_not_there_is_a_404() -> None:
+    for method, path, code in (
+        ("PUT", "/apps/mail/envs/nope", "env_not_found"),
+        ("PUT", "/apps/nope/envs/prd", "app_not_found"),
+        ("PUT", "/apps/nope/events/send", "app_not_found"),
+        ("GET", "/apps/mail/check?env=nope", "env_not_found"),
+    ):
+        answer = call(method, path, {"base_url": "http://x", "resource": "/x"})
+        assert (answer.status_code, answer.json()["code"]) == (404, code), path
 
 
 def test_a_secret_goes_in_and_never_comes_out() -> None:
@@ -121,7 +143,8 @@ def test_a_secret_goes_in_and_never_comes_out() -> None:
         ("PATCH", "/apps/mail", {"tag": "other"}, "tag", "invalid"),
         ("PATCH", "/apps/mail", {"timeout": 0}, "timeout", "invalid"),
         ("PUT", "/apps/mail/envs/prd", {}, "base_url", "required"),
-        ("PUT", "/apps/mail/envs/nope", {"base_url": "http://x"}, "", "env_not_found"),
+        ("PUT", "/apps/mail/events/send", {"tag": "other", "resource": "/x"}, "tag", "invalid"),
+        ("PUT", "/apps/mail/events/send", {"resource": "http://evil/x"}, "resource", "invalid"),
         ("POST", "/apps/mail/events", {"tag": "x"}, "resource", "required"),
         ("POST", "/secrets", {"key": "a b", "value": "x"}, "key", "invalid"),
         ("GET", "/apps/mail/check", None, "env", "required"),

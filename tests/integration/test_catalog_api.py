@@ -74,6 +74,19 @@ def put(
     )
 
 
+EMPTY = [(b"", "application/json"), ("{}", "application/json"), (b"", "application/yaml"), ("{}", "application/yaml")]
+
+
+@pytest.mark.parametrize(("body", "content_type"), EMPTY)
+def test_an_empty_document_makes_no_product_and_prunes_none(body: Any, content_type: str) -> None:
+    assert put(body, content_type=content_type).status_code == 400
+    assert not Product.objects.exists()
+
+    put(DOCUMENT)
+    assert put(body, "?prune=true", content_type=content_type).json()["code"] in ("nothing_to_change", "malformed_body")
+    assert Component.objects.count() == 1
+
+
 def get(url: str = "/v1/products/shop/catalog", *, key: str = OPERATOR) -> Any:
     return Client().get(url, headers={"Authorization": f"Bearer {key}"})
 

@@ -120,6 +120,8 @@ class ConnectionView(APIView):
         """Base URL, credentials (write-only) and what else holds in this environment, as a whole."""
         found = _writable(request, product)
         entry = editing.app_entry(_component(found, tag))
+        if not found.environments.filter(slug=env.replace("\x00", "")).exists():
+            raise NotFound(f"product {found.tag!r} has no environment {env[:60]!r}", code="env_not_found")
         _store(request, found, {"apps": [{**entry, "envs": {env: body_of(request)}}]}, f"apps.0.envs.{env}")
         return Response(_app(request, found, tag)["envs"][env])
 
@@ -143,23 +145,36 @@ class EventsView(APIView):
         return Response({"events": _app(request, found, tag)["events"]})
 
     @extend_schema(
-        operation_id="app_events_store",
+        operation_id="app_events_create",
         request={"application/json": _OBJECT},
-        responses={200: _OBJECT, 409: ref("Problem")},
+        responses={201: _OBJECT, 409: ref("Problem")},
     )
     def post(self, request: Request, product: str, tag: str) -> Response:
-        """Store one event under its tag, as a whole: a new one, or in place of the one that is there."""
+        """A new event, written as in the catalog document; 409 where the app has one of its tag."""
         found, event = _writable(request, product), body_of(request)
-        entry = editing.app_entry(_component(found, tag))
-        _store(request, found, {"apps": [{**entry, "events": [event]}]}, "apps.0.events.0")
-        stored = _app(request, found, tag)["events"]
-        return Response(next(saved for saved in stored if saved["tag"] == event["tag"]))
+        component, name = _component(found, tag), event.get("tag")
+        if isinstance(name, str) and component.events.filter(tag=name.replace("\x00", "")).exists():
+            raise Conflict(f"app {tag!r} has an event {name[:120]!r} already: change it with PUT", code="exists")
+        return Response(_stored_event(request, found, component, event), status=201)
 
 
 class EventView(APIView):
     """One event of an app."""
 
     required_scope = _READ_WRITE
+
+    @extend_schema(
+        operation_id="app_events_store",
+        request={"application/json": _OBJECT},
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
+    def put(self, request: Request, product: str, tag: str, event: str) -> Response:
+        """The event as a whole: a new one, or in place of the one that is there. `tag` may be left out."""
+        found, given = _writable(request, product), body_of(request)
+        component = _component(found, tag)
+        if given.get("tag", event) != event:
+            raise Invalid.field("tag", "is another than in the address: make a new event")
+        return Response(_stored_event(request, found, component, {**given, "tag": event}))
 
     @extend_schema(operation_id="app_events_delete", request=None, responses={204: None, 409: ref("Problem")})
     def delete(self, request: Request, product: str, tag: str, event: str) -> Response:
@@ -272,6 +287,13 @@ def _apps(request: Request, product: Product) -> list[dict[str, Any]]:
 def _app(request: Request, product: Product, tag: str) -> dict[str, Any]:
     _component(product, tag)
     return next(entry for entry in _apps(request, product) if entry["tag"] == tag)
+
+
+def _stored_event(request: Request, product: Product, component: Component, event: dict[str, Any]) -> dict[str, Any]:
+    """Store the event, and answer it as it reads then."""
+    entry = editing.app_entry(component)
+    _store(request, product, {"apps": [{**entry, "events": [event]}]}, "apps.0.events.0")
+    return editing.event_entry(component.events.get(tag=event["tag"]))
 
 
 def _store(request: Request, product: Product, part: Mapping[str, Any], prefix: str) -> None:

@@ -63,7 +63,11 @@ class CatalogView(APIView):
         reject_unknown(request.query_params, {"dry_run", "prune"})
         dry_run, prune = _flag(request, "dry_run"), _flag(request, "prune")
         check_may_write(principal, product)
-        difference = store_part(product, body_of(request), actor=principal.name, dry_run=dry_run, prune=prune)
+        written = body_of(request)
+        if not written:
+            detail = "the document says nothing: give at least one of product, name, envs, secrets and apps"
+            raise Invalid(detail, code="nothing_to_change")
+        difference = store_part(product, written, actor=principal.name, dry_run=dry_run, prune=prune)
         return Response({**difference.as_dict(), "dry_run": dry_run})
 
 
