@@ -1,10 +1,10 @@
 """The one guarded outgoing HTTP client. Nothing else in the system opens outgoing HTTP.
 
 `await send(HttpRequest(...))` answers an HttpResponse or raises one of the errors below. The
-library under it is known in `core.http.client` only.
+library under it is known in `core.http.client` and `core.http.pool` only.
 """
 
-from core.http.client import close, send
+from core.http.client import send
 from core.http.egress import check_address
 from core.http.messages import (
     BadResponse,
@@ -19,6 +19,7 @@ from core.http.messages import (
     check_headers,
     check_url,
 )
+from core.http.pool import close
 
 __all__ = [
     "BadResponse",

@@ -1,25 +1,21 @@
-"""Sending: resolve, check every address, connect to a checked one, read within bounds.
+"""Sending: check, take a connection, write the request, read the answer within bounds.
 
-Owns the pool of connections: one session per event loop, keep-alive, no cookies, no redirects,
-no proxies from the environment. The only module that calls by aiohttp. A connection is checked when
-it is opened (in the socket factory, on the very address that is connected to), so a name that
-changes its address between check and connect gains nothing.
+Owns what is put on the wire, and what of the answer is read. Framing of answers, TLS and the
+keeping of connections are aiohttp's, below its session: that follows redirects, keeps cookies,
+reads the environment, and takes three times as long for it. No redirects, no cookies, nothing is
+sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import socket
-import weakref
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDictProxy
-from yarl import URL
 
 from core.http.egress import check_address
 from core.http.messages import (
@@ -30,19 +26,24 @@ from core.http.messages import (
     HttpResponse,
     HttpTimeout,
     InvalidRequest,
+    Origin,
     ResponseTooLarge,
     check_headers,
-    check_url,
+    check_method,
+    split_url,
 )
+from core.http.pool import pool
 
-KEEPALIVE_SECONDS = 4.0  # below the 5 s after which common servers hang up: their hanging up loses a request
-DNS_SECONDS = 10  # how long an answer of the resolver is used again
-_RESOLVER_THREADS = 16  # getaddrinfo blocks; a name server that hangs must not hold up the others for long
+if TYPE_CHECKING:
+    from aiohttp.streams import StreamReader
+
 _PIECE = 64 * 1024
-_HEADERS = {"User-Agent": "ductape-jobs/1", "Accept-Encoding": "gzip, deflate"}
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)  # ours is around all
-
-_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = weakref.WeakKeyDictionary()
+_HEADERS = {
+    "user-agent": "User-Agent: ductape-jobs/1",
+    "accept-encoding": "Accept-Encoding: gzip, deflate",
+    "accept": "Accept: */*",
+}  # as they are written; the caller's of the same name takes the place of one
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # no length is told where there is no body
 
 
 async def send(request: HttpRequest) -> HttpResponse:
@@ -50,79 +51,92 @@ async def send(request: HttpRequest) -> HttpResponse:
 
     Not followed: redirects. Not repeated: anything. Cancelling the task closes the connection.
     """
-    url = URL(check_url(request.url), encoded=True)
+    origin, target = split_url(request.url)
     check_headers(request.headers)
-    if url.raw_host is not None and (":" in url.raw_host or url.raw_host.replace(".", "").isdigit()):
-        check_address(url.raw_host)  # a literal is not resolved; other spellings of one are
+    message = _written(request, origin, target)
+    if _is_literal(origin.host):
+        check_address(origin.host)  # it is not resolved; other spellings of one are
     try:
         async with asyncio.timeout(request.timeout):
-            return await _exchange(request, url)
+            return await _exchange(request, origin, message)
     except TimeoutError:
-        raise HttpTimeout(f"no complete answer from {_where(url)} within {request.timeout:.3g} s") from None
+        raise HttpTimeout(f"no complete answer from {origin} within {request.timeout:.3g} s") from None
     except EgressForbidden as error:
-        raise EgressForbidden(f"{_where(url)}: {error}") from None
-    except aiohttp.InvalidURL:
-        raise InvalidRequest("the URL's host is not one that can be resolved") from None
+        raise EgressForbidden(f"{origin}: {error}") from None
     except aiohttp.ClientConnectorDNSError:
-        raise HttpConnectionError(f"the name {url.raw_host} could not be resolved") from None
+        raise HttpConnectionError(f"the name {origin.host} could not be resolved") from None
     except aiohttp.ClientConnectorCertificateError as error:
-        raise HttpConnectionError(f"{_where(url)}: its certificate is not valid: {_reason(error)}") from None
+        raise HttpConnectionError(f"{origin}: its certificate is not valid: {_reason(error)}") from None
     except aiohttp.ClientConnectorError as error:
-        raise HttpConnectionError(f"no connection to {_where(url)}: {_reason(error)}") from None
-    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, zlib.error) as error:
-        if isinstance(error, aiohttp.ClientPayloadError):
-            raise HttpConnectionError(f"{_where(url)} hung up in the middle of its answer") from None
-        raise BadResponse(f"{_where(url)} did not answer in HTTP that can be read") from None
+        raise HttpConnectionError(f"no connection to {origin}: {_reason(error)}") from None
+    except aiohttp.ClientPayloadError:
+        raise HttpConnectionError(f"{origin} hung up in the middle of its answer") from None
+    except (HttpProcessingError, zlib.error):
+        raise BadResponse(f"{origin} did not answer in HTTP that can be read") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise HttpConnectionError(f"the connection to {_where(url)} broke: {_reason(error)}") from None
+        raise HttpConnectionError(f"the connection to {origin} broke: {_reason(error)}") from None
 
 
-async def close() -> None:
-    """Close the connections of the running event loop."""
-    session = _sessions.pop(asyncio.get_running_loop(), None)
-    if session is not None:
-        await session.close()
-
-
-async def _exchange(request: HttpRequest, url: URL) -> HttpResponse:
-    async with _session().request(
-        request.method,
-        url,
-        data=request.body,
-        headers=request.headers,
-        skip_auto_headers=("Content-Type",),
-        allow_redirects=False,
-        timeout=_NO_TIMEOUT,
-    ) as response:
-        body, complete = await _read(response, request.max_response_bytes)
-        if not complete:
-            response.close()  # the rest is not read, so the connection is of no more use
-            if not request.truncate:
-                raise ResponseTooLarge(f"{_where(url)} answered more than {request.max_response_bytes} bytes")
-        return HttpResponse(
-            status=response.status,
-            reason=response.reason or "",
-            headers=_lowered(response.headers),
-            body=body,
-            truncated=not complete,
+async def _exchange(request: HttpRequest, origin: Origin, written: bytes) -> HttpResponse:
+    connection = await pool().connection(origin)
+    protocol, transport = connection.protocol, connection.transport
+    try:
+        if protocol is None or transport is None:
+            raise aiohttp.ServerDisconnectedError
+        protocol.set_response_params(
+            skip_payload=request.method.upper() == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=_PIECE,
         )
+        transport.write(written)
+        answer, content = await protocol.read()
+        while answer.code < 200 and answer.code != 101:  # on its way: the answer is still to come
+            answer, content = await protocol.read()
+        headers = _lowered(answer.headers)
+        body, complete = await _read(content, headers.get("content-encoding", ""), request.max_response_bytes, origin)
+        if complete and not transport.get_write_buffer_size():
+            connection.release()
+        elif not complete and not request.truncate:
+            raise ResponseTooLarge(f"{origin} answered more than {request.max_response_bytes} bytes")
+        return HttpResponse(
+            status=answer.code, reason=answer.reason or "", headers=headers, body=body, truncated=not complete
+        )
+    finally:
+        if connection.protocol is not None:  # it was not released: it is of no more use
+            if transport is not None and transport.get_write_buffer_size():
+                transport.abort()  # closing would wait until the other side has read what is left of the request
+            connection.close()
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+def _written(request: HttpRequest, origin: Origin, target: str) -> bytes:
+    """The request as it is sent. Raises InvalidRequest."""
+    method, body = check_method(request.method), request.body
+    headers = dict(_HEADERS)
+    for name, value in request.headers.items():
+        headers[name.lower()] = f"{name}: {value}"
+    lines = [f"{method} {target} HTTP/1.1\r\nHost: {origin.authority}", *headers.values()]
+    if body is not None or method not in _WITHOUT_BODY:
+        lines.append(f"Content-Length: {len(body or b'')}")
+    lines.append("\r\n")
+    try:
+        head = "\r\n".join(lines).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("a header holds half of a surrogate pair") from None
+    return head + body if body else head
+
+
+async def _read(content: StreamReader, encoding: str, limit: int, origin: Origin) -> tuple[bytes, bool]:
     """At most `limit` unpacked bytes of the body, and whether that is all of it."""
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        unpack = None
-    elif encoding in ("gzip", "x-gzip", "deflate"):
+    unpack = None
+    if encoding and (encoding := encoding.strip().lower()) not in ("", "identity"):
+        if encoding not in ("gzip", "x-gzip", "deflate"):
+            raise BadResponse(f"{origin} answered in an encoding that was not asked for: {encoding[:40]}")
         unpack = _Unpacker(encoding)
-    else:
-        raise BadResponse(f"{_where(response.url)} answered in an encoding that was not asked for: {encoding[:40]}")
     pieces: list[bytes] = []
     left = limit
-    while True:
-        piece = await response.content.readany()
-        if not piece:
-            return b"".join(pieces), True
+    while not content.at_eof():
+        piece = await content.readany()
         if unpack is not None:
             piece = unpack(piece, left + 1)
         if len(piece) > left:
@@ -130,6 +144,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bo
             return b"".join(pieces), False
         left -= len(piece)
         pieces.append(piece)
+    return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
 
 
 class _Unpacker:
@@ -151,65 +166,6 @@ class _Unpacker:
         return plain
 
 
-class _CheckedResolver(AbstractResolver):
-    """Names → addresses; a name of which any address is forbidden does not resolve."""
-
-    _threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolve")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        lookup = functools.partial(
-            socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
-        results: list[ResolveResult] = []
-        for address_family, _, proto, _, sockaddr in found:
-            address = str(sockaddr[0])
-            check_address(address)
-            results.append(
-                ResolveResult(
-                    hostname=host, host=address, port=port, family=address_family, proto=proto,
-                    flags=socket.AI_NUMERICHOST,
-                )
-            )  # fmt: skip
-        return results
-
-    async def close(self) -> None:
-        """The threads are shared between sessions."""
-
-
-def _checked_socket(info: Any) -> socket.socket:
-    """The socket for one address, and the last check of it: this is where it will connect to."""
-    family, kind, proto, _, sockaddr = info
-    check_address(str(sockaddr[0]))
-    return socket.socket(family=family, type=kind, proto=proto)
-
-
-def _session() -> aiohttp.ClientSession:
-    loop = asyncio.get_running_loop()
-    session = _sessions.get(loop)
-    if session is None or session.closed:
-        connector = aiohttp.TCPConnector(
-            limit=0,  # how much runs at once is decided by who calls
-            resolver=_CheckedResolver(),
-            socket_factory=_checked_socket,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            ttl_dns_cache=DNS_SECONDS,
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=_PIECE,
-        )
-        session._retry_connection = False  # an attempt sends once; what to repeat is the job's decision
-        _sessions[loop] = session
-    return session
-
-
 def _lowered(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     lowered: dict[str, str] = {}
     for name, value in headers.items():
@@ -218,8 +174,9 @@ def _lowered(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     return lowered
 
 
-def _where(url: URL) -> str:
-    return f"{url.scheme}://{url.raw_authority}"
+@lru_cache(maxsize=4096)
+def _is_literal(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _reason(error: BaseException) -> str:

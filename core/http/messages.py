@@ -134,6 +134,14 @@ def split_url(url: str) -> tuple[Origin, str]:
     return origin, f"{path}?{query}" if query else path
 
 
+@lru_cache(maxsize=64)
+def check_method(method: str) -> str:
+    """The method as it is sent, in upper case. Raises InvalidRequest."""
+    if not _TOKEN.fullmatch(method):
+        raise InvalidRequest(f"{method[:60]!r} is not a method")
+    return method.upper()
+
+
 def check_headers(headers: Mapping[str, str]) -> None:
     """Raise InvalidRequest for a name or value that is no header, or that the client itself sets."""
     for name in headers:

@@ -7,7 +7,8 @@ import gzip
 import socket
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
@@ -139,6 +140,106 @@ def test_a_cancelled_request_closes_its_connection(receiver: Receiver) -> None:
     run(cancelled())
 
     assert not receiver.open_connections
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[str]:
+    """A server that does what `serve` says with each connection; its URL."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(reader, writer)
+
+    server = await asyncio.start_server(noted, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+
+
+def test_what_was_not_asked_for_is_nobodys_answer() -> None:
+    connections: list[str] = []
+
+    async def twofold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append("opened")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nasked")
+        await asyncio.sleep(0.05)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked")
+
+    async def twice() -> list[bytes]:
+        bodies = []
+        async with listening(twofold) as url:
+            for _ in range(2):
+                bodies.append((await http.send(HttpRequest(method="GET", url=url, timeout=5))).body)
+                await asyncio.sleep(0.15)
+        return bodies
+
+    assert run(twice()) == [b"asked", b"asked"]
+    assert len(connections) == 2
+
+
+LONG = bytes(20_000_000)  # more than the system's buffers take
+
+
+def test_a_cancelled_request_is_not_sent_to_its_end() -> None:
+    async def received() -> int:
+        begin, count = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+        async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await begin.wait()
+            length = 0
+            try:
+                while piece := await reader.read(1_000_000):
+                    length += len(piece)
+            except ConnectionResetError:
+                pass
+            count.set_result(length)
+
+        async with listening(late) as url:
+            with pytest.raises(HttpTimeout):
+                await http.send(HttpRequest(method="POST", url=url, body=LONG, timeout=0.2))
+            begin.set()
+            return int(await asyncio.wait_for(count, 5))
+
+    assert run(received()) < len(LONG)
+
+
+def test_an_answer_that_comes_before_the_request_was_read_counts() -> None:
+    connections: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append("opened")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+
+    async def twice() -> list[int]:
+        async with listening(refuse) as url:
+            request = HttpRequest(method="POST", url=url, body=LONG, timeout=5)
+            return [(await http.send(request)).status for _ in range(2)]
+
+    assert run(twice()) == [413, 413]
+    assert len(connections) == 2  # what is left of the first request is not taken for the second
+
+
+def test_what_is_said_before_the_answer_is_not_the_answer() -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+
+    async def once() -> HttpResponse:
+        async with listening(early) as url:
+            return await http.send(HttpRequest(method="GET", url=url, timeout=5))
+
+    response = run(once())
+
+    assert (response.status, response.headers, response.body) == (204, {}, b"")
 
 
 @pytest.mark.parametrize("broken", [Answer(reset=True), Answer(cut=True, size=1000)], ids=["reset", "cut"])
@@ -294,11 +395,21 @@ def test_a_name_that_moves_between_check_and_connect_gains_nothing(
 
 @pytest.mark.parametrize(
     ("url", "headers"),
-    [("http://u:p@127.0.0.1/", {}), ("ftp://127.0.0.1/", {}), ("http://127.0.0.1/", {"X-A": "a\r\nb: c"})],
+    [
+        ("http://u:p@127.0.0.1/", {}),
+        ("ftp://127.0.0.1/", {}),
+        ("http://127.0.0.1/", {"X-A": "a\r\nb: c"}),
+        ("http://127.0.0.1/", {"X-A": "\ud800"}),
+    ],
 )
 def test_what_cannot_be_sent_is_not_sent(url: str, headers: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest):
         send(url, headers=headers)
+
+
+def test_a_method_that_would_break_the_message_is_not_sent() -> None:
+    with pytest.raises(InvalidRequest):
+        send("http://127.0.0.1/", method="GET / HTTP/1.1\r\nX:")
 
 
 def test_no_error_shows_a_query_or_a_header(receiver: Receiver, settings: Settings) -> None:
