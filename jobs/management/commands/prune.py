@@ -29,7 +29,9 @@ class Command(BaseCommand):
         keys = idempotency.prune(batches=None)
         self.stdout.write(f"deleted {keys} idempotency keys that had expired")
         if days is None:
-            self.stdout.write("kept all jobs, runs and events: RETENTION_DAYS is 0 (--days or --everything deletes them all the same)")
+            self.stdout.write(
+                "kept all jobs, runs and events: RETENTION_DAYS is 0 (--days or --everything deletes them all the same)"
+            )
             return
         done = prune(timedelta(days=days))
         older = "" if options["everything"] else f" older than {days:g} days"
