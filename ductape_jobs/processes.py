@@ -115,9 +115,10 @@ def become_worker() -> int:
 def become_scheduler() -> int:
     """Run Celery's beat with our scheduler in it until it is told to stop."""
     from ductape_jobs.celery import app
+    from jobs.beat import JobBeat
 
     _as_root_without_a_warning()
-    app.Beat(scheduler=settings.CELERY_BEAT_SCHEDULER, loglevel=settings.LOG_LEVEL, quiet=True).run()
+    JobBeat(app=app, scheduler=settings.CELERY_BEAT_SCHEDULER, loglevel=settings.LOG_LEVEL, quiet=True).run()
     return 0
 
 

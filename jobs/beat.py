@@ -11,7 +11,8 @@ import logging
 import signal
 from typing import Any
 
-from celery.signals import beat_init
+from celery.apps.beat import Beat
+from celery.beat import Service
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from django_celery_beat.schedulers import DatabaseScheduler
@@ -23,21 +24,21 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0  # when beat's own tables or the broker cannot be reached
 
 
-@beat_init.connect
-def end_once(**_: Any) -> None:
-    """Let the first SIGTERM or SIGINT end beat, and no later one interrupt that.
+class JobBeat(Beat):
+    """Celery's beat, which the first SIGTERM or SIGINT ends and no later one interrupts in that.
 
-    Beat's own handler stops the scheduler from within the signal; a second signal in the middle of
-    that would wait for a lock which the first one holds.
+    Beat's own handler stops the scheduler (or makes one) from within the signal; a second signal in the
+    middle of that would wait for a lock which the first one holds.
     """
 
-    def end(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise SystemExit
+    def install_sync_handler(self, service: Service) -> None:
+        def end(*_: Any) -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            raise SystemExit
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGINT, end)
 
 
 class JobScheduler(DatabaseScheduler):

@@ -108,7 +108,7 @@ class Flights:
         for run_id, fence in runs.items():
             flying = self._flying.get(run_id)
             if flying is not None and fence in {None, flying.claim.fence}:
-                logger.info("run %d of %s is stopped: %s", run_id, encode("job", flying.claim.job_id), why)
+                logger.info("run %d of %s is stopped: %s", flying.claim.number, encode("job", flying.claim.job_id), why)
                 self.drop(flying)
 
     def abort(self, why: str) -> list[Held]:

@@ -23,7 +23,7 @@ from executors.isolated import Died
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
-from jobs.lifecycle.settle import Settlement
+from jobs.lifecycle.settle import Postponed, Settlement
 from jobs.runner.database import DatabaseThread
 from jobs.runner.flights import Flights, Flying, Held
 from jobs.runner.isolation import Isolation
@@ -43,6 +43,7 @@ GRACE_SECONDS = 5.0  # past its deadline, for an attempt that ignores being canc
 DRAIN_SECONDS = 25.0  # runs that are not done by then are handed back
 RETRY_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
+LOGGED_CHARACTERS = 200  # of an error; all of it is in the history
 
 
 class Runner:
@@ -319,7 +320,10 @@ class Runner:
         if isinstance(outcome, Died):
             asyncio.ensure_future(self._report_lost(flying.held, outcome))  # noqa: RUF006 - held by `settling` until done
             return
-        self._settler.put(decide(flying.claim, outcome, random=random.random()))  # noqa: S311 - jitter
+        settlement = decide(flying.claim, outcome, random=random.random())  # noqa: S311 - jitter
+        if settlement.code:
+            _tell(flying.claim, settlement)
+        self._settler.put(settlement)
 
     def _settled(self, outcomes: Sequence[Settlement]) -> None:
         self._flights.settled((outcome.run_id, outcome.fence) for outcome in outcomes)
@@ -374,7 +378,7 @@ class Runner:
         except ApiError as error:
             return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
         except (Exception, SystemExit) as error:  # SystemExit would end the loop, and every other run with it
-            logger.exception("run %d of %s: the executor raised", claim.run_id, encode("job", claim.job_id))
+            logger.exception("run %d of %s: the executor raised", claim.number, encode("job", claim.job_id))
             return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
 
     async def _sweep(self) -> None:
@@ -385,9 +389,22 @@ class Runner:
             for flying in self._flights:
                 if now > flying.deadline + GRACE_SECONDS:
                     text = f"no answer within {flying.claim.timeout} ms, and it ignored being cancelled"
-                    logger.error("run %d of %s: %s", flying.claim.run_id, encode("job", flying.claim.job_id), text)
+                    logger.error("run %d of %s: %s", flying.claim.number, encode("job", flying.claim.job_id), text)
                     self._end(flying, Failed(code=TIMEOUT, message=text, retryable=True))
                     flying.dropped = True
+
+
+def _tell(claim: Claim, settlement: Settlement) -> None:
+    """A line for an attempt that failed: a warning where the run has failed with it."""
+    job_id, error = encode("job", claim.job_id), " ".join(settlement.error.split())[:LOGGED_CHARACTERS]
+    if isinstance(settlement, Postponed):
+        text = "run %d of %s: attempt %d failed with %s, the next one in %.1f s: %s"
+        logger.debug(
+            text, claim.number, job_id, claim.attempt, settlement.code, settlement.delay_ms / 1000, error
+        )  # fmt: skip
+    else:
+        text = "run %d of %s failed with %s at attempt %d: %s"
+        logger.warning(text, claim.number, job_id, settlement.code, claim.attempt, error)
 
 
 async def _end_the_rest() -> None:

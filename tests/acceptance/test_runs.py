@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.matching import match
-from tests.acceptance.system import System
+from tests.acceptance.system import Process, System
 from tests.acceptance.test_outages import cancelled_after
 from tests.servers.local import wait_until
 
@@ -25,6 +25,8 @@ def test_a_call_is_given_up_at_its_deadline(house: System, note: Callable[[str, 
     (call,) = house.calls(job_id)
     assert (run["code"], run["retryable"]) == ("TIMEOUT", True)
     assert call.hung_up_at is not None
+    told = f"run 1 of {job_id} failed with TIMEOUT at attempt 1: no answer within"
+    assert any(told in worker.said() for worker in house.workers())
     note("P-D", f"a time-out of 1 s: hung up after {call.hung_up_at - call.at:.2f} s")
 
 
@@ -37,13 +39,21 @@ def test_a_cancel_reaches_a_running_call_within_a_second(house: System, note: Ca
 
 def test_a_scheduler_that_is_told_again_and_again_to_end_ends(house: System) -> None:
     """A process whose parent died hears of it from each of the parent's threads."""
-    told = [house.scheduler() for _ in range(4)]
-    wait_until(lambda: house.count("jobs_scheduler") >= 6, "they are there", 60)
-    for scheduler in told:
-        for _ in range(20):
-            scheduler.terminate()
-            time.sleep(0.0005)
-    wait_until(lambda: not any(scheduler.alive for scheduler in told), "they have ended", 8)
+    ready = [house.scheduler() for _ in range(3)]
+    wait_until(lambda: house.count("jobs_scheduler") >= 5, "they are there", 60)
+    starting = [house.scheduler() for _ in range(3)]
+    for scheduler in starting:
+        wait_until(lambda told=scheduler: "scheduler started" in told.said(), "its thread has started", 60, 0.01)
+        _tell_to_end(scheduler)
+    for scheduler in ready:
+        _tell_to_end(scheduler)
+    wait_until(lambda: not any(one.alive for one in (*ready, *starting)), "they have ended", 15)
+
+
+def _tell_to_end(scheduler: Process) -> None:
+    for _ in range(20):
+        scheduler.terminate()
+        time.sleep(0.0005)
 
 
 def test_a_worker_holds_four_connections_at_most_whatever_its_concurrency(
