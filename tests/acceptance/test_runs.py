@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -43,11 +44,15 @@ def test_a_scheduler_that_is_told_again_and_again_to_end_ends(house: System) -> 
     wait_until(lambda: house.count("jobs_scheduler") >= 5, "they are there", 60)
     starting = [house.scheduler() for _ in range(3)]
     for scheduler in starting:
-        wait_until(lambda told=scheduler: "scheduler started" in told.said(), "its thread has started", 60, 0.01)
+        wait_until(partial(_has_begun, scheduler), "its thread has started", 60, 0.01)
         _tell_to_end(scheduler)
     for scheduler in ready:
         _tell_to_end(scheduler)
     wait_until(lambda: not any(one.alive for one in (*ready, *starting)), "they have ended", 15)
+
+
+def _has_begun(scheduler: Process) -> bool:
+    return "scheduler started" in scheduler.said()
 
 
 def _tell_to_end(scheduler: Process) -> None:
