@@ -85,6 +85,7 @@ class JobFilter:
     queue: str | None = None
     q: str | None = None
     last_run_status: str | None = None
+    consecutive_failures: int | None = None  # so many or more, up to the last run
     retrying: bool | None = None
 
 
@@ -147,6 +148,8 @@ def matching(wanted: JobFilter) -> QuerySet[Job]:
         "last_run_status": wanted.last_run_status,
     }
     jobs = jobs.filter(**{name: value for name, value in equal.items() if value is not None})
+    if wanted.consecutive_failures is not None:
+        jobs = jobs.filter(consecutive_failures__gte=wanted.consecutive_failures)
     if wanted.retrying is not None:
         jobs = jobs.filter(next_attempt_at__isnull=not wanted.retrying)
     for condition in (*_times(wanted), *_target(wanted.target)):
@@ -232,7 +235,7 @@ def _implied(wanted: JobFilter) -> frozenset[JobStatus]:
     """The only states that a filter which names none can find: those that stand in an index are looked at alone."""
     if wanted.retrying:
         return frozenset({JobStatus.SCHEDULED, JobStatus.PAUSED})
-    if wanted.last_run_status == RunStatus.FAILED:
+    if wanted.last_run_status == RunStatus.FAILED or wanted.consecutive_failures:
         return frozenset(JobStatus) - {JobStatus.COMPLETED}
     return frozenset()
 

@@ -16,6 +16,7 @@ from jobs.models import RARE_STATUSES, Execution, Worker
 from jobs.states import JobStatus, RunStatus, Trigger
 
 MOST_CHOICES = 200
+FAILURES = (1, 2, 3, 5, 10, 100)  # in a row
 
 Choices = Iterable[tuple[str, str]]
 
@@ -110,6 +111,22 @@ class LastRunFilter(_Filter):
         return [(status, status) for status in (RunStatus.FAILED, RunStatus.COMPLETED, RunStatus.CANCELLED)]
 
 
+class FailuresFilter(_Filter):
+    """How many runs failed in a row, up to the last one."""
+
+    title, parameter_name = "failures in a row", "failures"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(str(number), f"{number} or more") for number in FAILURES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value() or ""
+        if value not in map(str, FAILURES):
+            return queryset if not value else queryset.none()
+        # Who completed last has none: the others stand in indexes.
+        return queryset.exclude(status=JobStatus.COMPLETED).filter(consecutive_failures__gte=int(value))
+
+
 class RetryingFilter(_Filter):
     """Jobs in a back-off: their run failed and has a next attempt."""
 
@@ -139,6 +156,7 @@ class TriggerFilter(_Filter):
 JOB_FILTERS = (
     StatusFilter,
     LastRunFilter,
+    FailuresFilter,
     RetryingFilter,
     RecurringFilter,
     ProductFilter,

@@ -11,6 +11,7 @@ LONGEST_WAIT = 60_000  # ms
 MOST_LISTED = 1_000
 DEFAULT_LISTED = 50
 FURTHEST_OFFSET = 100_000  # a cursor goes on for ever
+MOST_FAILURES = 1_000_000_000
 SHOWN_IN_HISTORY = ("running", "completed", "failed", "cancelled", "skipped", "missed")
 LAST_RUN = ("completed", "failed", "cancelled")
 ORDERS = ("-created_at", "created_at")
@@ -40,6 +41,11 @@ FILTER = [
     _query("queue", TEXT),
     _query("q", TEXT, "a job's id, or text in its target, queue, unique key, error or reasons"),
     _query("last_run_status", one_of(*LAST_RUN)),
+    _query(
+        "consecutive_failures",
+        {"type": "integer", "minimum": 1, "maximum": MOST_FAILURES},
+        "at least so many runs failed in a row, up to the last one",
+    ),
     _query("retrying", _FLAG, "waits in a back-off"),
 ]
 STATS = [*_PLACE, *_WINDOW]

@@ -15,14 +15,14 @@ from core.tenancy.auth import Principal
 from core.tenancy.visibility import bare_tag, visible_environments
 from core.times import parse_time
 from executors.catalog.reading import Problems
-from jobs.api.parameters import DEFAULT_LISTED, FURTHEST_OFFSET, LAST_RUN, MOST_LISTED
+from jobs.api.parameters import DEFAULT_LISTED, FURTHEST_OFFSET, LAST_RUN, MOST_FAILURES, MOST_LISTED
 from jobs.queries import JobFilter
 from jobs.states import JobStatus
 
 LONGEST_TEXT = 300  # characters of a parameter
 FILTER_FIELDS = (
     "status", "recurring", "product", "env", "namespace", "from", "to", "target", "label", "queue", "q",
-    "last_run_status", "retrying",
+    "last_run_status", "consecutive_failures", "retrying",
 )  # fmt: skip
 STATS_FIELDS = ("product", "env", "namespace", "from", "to")
 
@@ -124,6 +124,7 @@ def read_filter(query: Query, principal: Principal) -> JobFilter:
         queue=query.text("queue"),
         q=query.text("q"),
         last_run_status=query.choice("last_run_status", LAST_RUN),
+        consecutive_failures=query.number("consecutive_failures", low=1, high=MOST_FAILURES, default=0) or None,
         retrying=query.flag("retrying"),
     )
 

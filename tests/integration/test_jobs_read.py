@@ -21,7 +21,7 @@ from core.times import to_ms
 from jobs import queries
 from jobs.lifecycle import intervene
 from jobs.lifecycle.promote import promote_due
-from jobs.models import Job
+from jobs.models import RARE_STATUSES, Job
 from jobs.states import JobStatus
 from tests.conformance.world import (
     claim_one,
@@ -314,12 +314,43 @@ def test_a_recurring_job_that_fails_is_found_by_its_last_run() -> None:
     assert len(ids(Api().get("/v1/jobs?last_run_status=completed"))) == 1
 
 
+def test_jobs_are_found_by_how_many_runs_failed_in_a_row() -> None:
+    failed = []
+    for schedule in (HOURLY, HOURLY, None):
+        failed.append(new_job(schedule))
+        fail(claim_one(failed[-1]))
+    twice, mended, once = failed
+    make_due(twice)
+    promote_due()
+    fail(claim_one(twice))
+    make_due(mended)
+    promote_due()
+    complete(claim_one(mended))
+
+    assert ids(Api().get("/v1/jobs?consecutive_failures=1")) == id_of(once, twice)
+    assert ids(Api().get("/v1/jobs?consecutive_failures=2")) == id_of(twice)
+    assert ids(Api().get("/v1/jobs?consecutive_failures=1&status=failed")) == id_of(once)
+    assert ids(Api().get("/v1/jobs?consecutive_failures=3")) == []
+    assert Api().get("/v1/jobs?consecutive_failures=1").json()["total"] == 2
+
+
+@pytest.mark.parametrize("query", ["consecutive_failures=1", "last_run_status=failed"])
+def test_who_looks_for_failures_reads_no_job_that_completed(query: str) -> None:
+    complete(claim_one(new_job()))
+    with CaptureQueriesContext(connection) as made:
+        assert ids(Api().get(f"/v1/jobs?{query}")) == []
+    listing = [sql["sql"] for sql in made if 'FROM "jobs_job"' in sql["sql"] and "ORDER BY" in sql["sql"]]
+    assert len(listing) == len(RARE_STATUSES)  # of the others none is queued or runs
+    assert all('"rare_status" = ' in sql for sql in listing)
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
         ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"), ("offset=-1", "offset"),
         ("offset=100001", "offset"), ("status=done", "status"), ("recurring=maybe", "recurring"), ("from=yesterday", "from"),
         ("to=99999999999999999", "to"), ("label=x", "label"), ("cursor=xyz", "cursor"), ("order=name", "order"),
+        ("consecutive_failures=0", "consecutive_failures"), ("consecutive_failures=x", "consecutive_failures"),
         ("last_run_status=running", "last_run_status"), ("q=%00", "q"), ("product=%00", "product"),
         ("cursor=&offset=1", "offset"), (f"q={'x' * 400}", "q"), ("limit=%D9%A1", "limit"), ("statsu=failed", "statsu"),
     ],
