@@ -1,8 +1,8 @@
-"""The base of every model's pages: nothing can be written but through what a page adds itself.
+"""The bases of the pages: lists that bear whatever they are asked for, and pages that only show.
 
-`ReadOnlyAdmin` refuses add, change and delete for everybody, superusers too: Django's own forms
-would write past the operations and their rules. What a page offers instead calls an operation,
-and asks `may_change` first.
+`BoundedAdmin` is the base of every model's pages. `ReadOnlyAdmin`, the base of most, refuses add,
+change and delete for everybody, superusers too: Django's own forms would write past the operations
+and their rules. What a page offers instead calls an operation, and asks `may_change` first.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db import DataError
 from django.db.models import Model
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
@@ -45,15 +47,28 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # no generic at ru
 
 
 class BoundedList(ChangeList):
-    """Says how many rows a filter found; without one that is the footer's business."""
+    """Says how many rows a filter found; without one that is the footer's business.
+
+    A number in its address that no column holds is answered as any other wrong parameter is.
+    """
 
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
+        try:
+            super().get_results(request)
+        except (OverflowError, DataError) as error:  # SQLite's driver, and PostgreSQL
+            raise IncorrectLookupParameters(error) from error
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count  # unfold's header then says nothing
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class BoundedAdmin(ModelAdmin):
+    """A model's pages, with this project's list."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
+        return BoundedList
+
+
+class ReadOnlyAdmin(BoundedAdmin):
     """Pages to look at. A subclass opens what it writes itself, and nothing else."""
 
     paginator = BoundedPaginator
@@ -63,9 +78,6 @@ class ReadOnlyAdmin(ModelAdmin):
     list_filter_sheet = True
     sortable_by: tuple[str, ...] = ()
     actions: Any = None
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
-        return BoundedList
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False

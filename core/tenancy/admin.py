@@ -18,7 +18,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -27,7 +26,7 @@ from unfold.widgets import (
 )
 
 from core import clock
-from core.backoffice.pages import ReadOnlyAdmin, actor_of
+from core.backoffice.pages import BoundedAdmin, ReadOnlyAdmin, actor_of
 from core.backoffice.words import NOTHING, badge_like, moment
 from core.tenancy import audit, keys, scopes
 from core.tenancy.models import ApiKey, AuditEntry, Environment
@@ -206,13 +205,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return ", ".join(f"{name}: {value}" for name, value in entry.detail.items()) or NOTHING
 
 
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class UserAdmin(DjangoUserAdmin, BoundedAdmin):  # type: ignore[type-arg, misc]  # see GroupAdmin
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, BoundedAdmin):  # type: ignore[misc]  # unfold has no types, so its list is Any
     pass
 
 

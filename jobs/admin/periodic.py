@@ -10,18 +10,19 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
-from unfold.admin import ModelAdmin
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
+
+from core.backoffice.pages import BoundedAdmin
 
 SHOWN = ("PeriodicTask", "CrontabSchedule", "IntervalSchedule", "ClockedSchedule", "SolarSchedule")
 _NOT_OFFERED = {"run_tasks"}
 
 
 def restyle() -> None:
-    """Register each of its pages again, with unfold's ModelAdmin in front."""
+    """Register each of its pages again, with this project's base in front."""
     for name in SHOWN:
         model = apps.get_model("django_celery_beat", name)
         if not admin.site.is_registered(model):
@@ -33,7 +34,7 @@ def restyle() -> None:
         form: Any = theirs.form
         if "regtask" in form.base_fields:
             body["form"] = _restyled(form)
-        admin.site.register(model, type(f"{name}Admin", (ModelAdmin, theirs), body))
+        admin.site.register(model, type(f"{name}Admin", (BoundedAdmin, theirs), body))
 
 
 def _restyled(form: Any) -> Any:
