@@ -119,7 +119,8 @@ def draft(request: NewJob, *, now: datetime) -> Draft:
     run: Values | None = None
     if queued:
         run = (
-            job_id, str(Trigger.SCHEDULE), str(RunStatus.QUEUED), first, due, request.product_id,
+            # Of a grid that began in the past: the run cannot be late by what was before it was asked for.
+            job_id, str(Trigger.SCHEDULE), str(RunStatus.QUEUED), first, max(due, now), request.product_id,
             request.environment_id, request.namespace, request.queue, request.priority,
             scoped_key(request.product_id, request.environment_id, request.concurrency_key),
             request.concurrency_limit, now,

@@ -18,7 +18,10 @@ from django.test.utils import CaptureQueriesContext
 
 from core.clock import database_now, shift
 from core.errors import Invalid
+from core.times import to_ms
 from core.zones import TZDATA_VERSION
+from jobs.api.shapes import run_shape
+from jobs.ended import ended_runs, last_event
 from jobs.lifecycle import intervene
 from jobs.lifecycle.claim import claim
 from jobs.lifecycle.promote import SEQUENCE_LOOK, next_due, promote_due
@@ -146,6 +149,27 @@ def test_a_one_off_runs_however_late(time: Time) -> None:
 
 
 # --- overlap, jitter, limit, end -------------------------------------------------------------
+
+
+def test_an_interval_that_began_in_the_past_runs_at_once_and_is_not_late_by_that(time: Time) -> None:
+    now = database_now()
+    job = new_job({"every": 3_600_000, "start_at": to_ms(now - timedelta(hours=5, minutes=30))})
+
+    run = Execution.objects.get(job=job)
+    assert (run.status, now <= run.due_at == job.created_at) == ("queued", True)
+    assert to_ms(run.scheduled_at) == to_ms(now - timedelta(minutes=30)) == to_ms(job.scheduled_at)
+    assert fresh(job).next_run_at == run.scheduled_at + HOUR
+    assert complete(claim_one(job))
+    lateness = run_shape(Execution.objects.get(job=job))["lateness_ms"]
+    assert 0 <= lateness < 60_000
+    assert ended_runs(0, last_event(), limit=1)[0].lateness_ms == lateness
+
+
+def test_a_start_in_the_past_is_now_for_a_one_off_and_nothing_for_a_cron(time: Time) -> None:
+    past = to_ms(database_now() - timedelta(days=3))
+    once, cron = new_job({"start_at": past}), new_job({"start_at": past, "cron": "0 0 1 1 *"})
+    assert (once.status, once.scheduled_at) == ("queued", once.created_at)
+    assert (cron.status, cron.next_run_at) == ("scheduled", datetime(cron.created_at.year + 1, 1, 1, tzinfo=UTC))
 
 
 def test_a_run_longer_than_its_interval_skips_what_comes_due_meanwhile(time: Time) -> None:
