@@ -15,6 +15,8 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 
 from core.openapi import PROBLEM, ref
+from executors import registry
+from jobs.api.dispatch import DispatchView
 
 # Modules with COMPONENTS: the schemas that views name by `ref`. One that is missing has none.
 SCHEMAS = ("core.tenancy.api.schemas", "executors.catalog.api.schemas", "jobs.api.schemas", "webhooks.api.schemas")
@@ -40,8 +42,15 @@ _HEADERS = {"X-Request-Id": {"schema": {"type": "string"}, "description": "the o
 
 
 def only_api(endpoints: Iterable[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
-    """drf-spectacular's hook before: what is not described (the description itself) is left out."""
-    return [endpoint for endpoint in endpoints if not endpoint[0].startswith(("/v1/openapi.json", "/v1/docs"))]
+    """drf-spectacular's hook before: the description itself is left out, and dispatches that no executor is there for."""
+    return [endpoint for endpoint in endpoints if _can_succeed(*endpoint)]
+
+
+def _can_succeed(path: str, _: str, method: str, callback: Any) -> bool:
+    if path.startswith(("/v1/openapi.json", "/v1/docs")):
+        return False
+    view = getattr(callback, "cls", None)
+    return not (isinstance(view, type) and issubclass(view, DispatchView)) or view.names.namespace in registry.known()
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

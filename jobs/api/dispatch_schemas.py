@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from core.openapi import ANY_OBJECT, FLAG, TEXT, TIME, Schema, list_of, nullable, obj, one_of, ref
+from executors import registry
 from jobs.operations import request as limits
 from jobs.operations.dispatch import MOST_JOBS
-from jobs.operations.targets import TARGETS, TargetNames
+from jobs.operations.targets import TargetNames
 from jobs.states import JobStatus
 
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_NAME}
@@ -64,7 +65,10 @@ def dispatch_body(names: TargetNames) -> Schema:
 _ITEM: Schema = {
     "type": "object",
     "required": ["namespace"],
-    "properties": {"namespace": one_of(*TARGETS), **{name: nullable(schema) for name, schema in _OPTIONS.items()}},
+    "properties": {
+        "namespace": one_of(*registry.known()),
+        **{name: nullable(schema) for name, schema in _OPTIONS.items()},
+    },
     "description": "what a dispatch of that namespace takes",
 }
 MANY = obj(
