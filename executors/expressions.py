@@ -3,7 +3,7 @@
 Understood in an input: `$Now()`, `$DateAdd(time, amount, "unit")`, `$Secret{KEY}`,
 `$Variable{app}{key}`, `$Constant{app}{key}`; in the values of the catalog the last three. Anything
 else that begins like an expression (`$Session{…}`) is told apart from plain text, so that it is
-refused instead of being sent as it was written. One bounded evaluator: no eval, no recursion into
+refused instead of being sent as it was written; `$$` in its place is a plain `$`. One bounded evaluator: no eval, no recursion into
 what a reference stands for, no queries.
 """
 
@@ -28,7 +28,8 @@ _LONGEST = 1000  # characters of one expression
 _DEEPEST = 10  # functions within functions
 _MOST_TOLD = 20
 
-_ANY = re.compile(r"\$[A-Z][A-Za-z0-9]*[({]")
+# Begins like an expression. Of the `$` before the name each two are a plain one, and only an odd one begins it.
+_ANY = re.compile(r"(?<!\$)(\$++)([A-Z][A-Za-z0-9]*[({])")
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<call>\$[A-Z][A-Za-z0-9]*)\s*\( |
@@ -92,17 +93,26 @@ class Scope(Protocol):
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> tuple[Part, ...]:
-    """A text as plain pieces and expressions, in order. Raises ExpressionError."""
+    """A text as plain pieces and expressions, in order; never two plain ones in a row. Raises ExpressionError."""
     parts: list[Part] = []
+    plain = ""
     at = 0
     while match := _ANY.search(text, at):
-        if match.start() > at:
-            parts.append(text[at : match.start()])
-        expression, at = _term(text, match.start(), match.start() + _LONGEST, 0)
+        escaped, odd = divmod(len(match[1]), 2)
+        plain += text[at : match.start()] + "$" * escaped
+        if not odd:
+            plain += match[2]
+            at = match.end()
+            continue
+        begin = match.end(1) - 1
+        expression, at = _term(text, begin, begin + _LONGEST, 0)
         assert isinstance(expression, (Reference, Function))  # it began like one
+        if plain:
+            parts.append(plain)
+        plain = ""
         parts.append(expression)
-    if at < len(text):
-        parts.append(text[at:])
+    if plain or at < len(text):
+        parts.append(plain + text[at:])
     return tuple(parts)
 
 
@@ -143,10 +153,9 @@ def check_expressions(value: Any, path: str) -> tuple[list[FieldError], list[tup
     for at, text, is_key in _texts_with_expressions(value, path):
         if len(errors) == _MOST_TOLD:
             break
-        if is_key:
-            errors.append(FieldError(at, "expression_unsupported", "an expression cannot stand in a field's name"))
-            continue
         try:
+            if is_key and not _is_plain(text):
+                raise ExpressionError("an expression cannot stand in a field's name", "expression_unsupported")
             references += [(at, reference) for part in parse(text) for reference in _references_of(part)]
         except ExpressionError as error:
             errors.append(FieldError(at, error.code, str(error)))
@@ -159,7 +168,7 @@ def has_expressions(value: Any) -> bool:
 
 
 def is_expression(value: Any) -> bool:
-    """Whether a value is a text that holds an expression: what it will be is not known before a run."""
+    """Whether a value is a text that holds an expression, or an escaped one: it is not sent as it is written."""
     return isinstance(value, str) and "$" in value and _ANY.search(value) is not None
 
 
@@ -189,10 +198,14 @@ class _Resolving:
         if isinstance(value, str):
             return self._text(value) if is_expression(value) else value
         if isinstance(value, dict):
-            return {name: self.value(member) for name, member in value.items()}
+            return {self._name(name): self.value(member) for name, member in value.items()}
         if isinstance(value, list):
             return [self.value(member) for member in value]
         return value
+
+    def _name(self, name: str) -> str:
+        """A field's name, in which expressions can only be escaped."""
+        return str(self._text(name)) if is_expression(name) else name
 
     def _text(self, text: str) -> Any:
         parts = parse(text)
@@ -268,7 +281,7 @@ def _term(text: str, at: int, end: int, depth: int) -> tuple[Term, int]:
 
 def _call(text: str, name: str, at: int, end: int, depth: int) -> tuple[Function, int]:
     if name not in _FUNCTIONS:
-        raise ExpressionError(f"${name}(…) is not supported{_meant(name)}", "expression_unsupported")
+        raise ExpressionError(f"${name}(…) is not supported{_meant(name)}{_plainly(name)}", "expression_unsupported")
     arguments: list[Term] = []
     while True:
         match = _TOKEN.match(text, at)
@@ -309,7 +322,7 @@ def _check_date_add(arguments: list[Term]) -> None:
 
 def _reference(kind: str, braces: str) -> Reference:
     if kind not in _REFERENCES:
-        raise ExpressionError(f"${kind}{{…}} is not supported{_meant(kind)}", "expression_unsupported")
+        raise ExpressionError(f"${kind}{{…}} is not supported{_meant(kind)}{_plainly(kind)}", "expression_unsupported")
     names = tuple(braces[1:-1].split("}{"))
     if len(names) != _REFERENCES[kind]:
         shape = "{KEY}" if kind == "Secret" else "{app}{key}"
@@ -326,6 +339,14 @@ def _meant(name: str) -> str:
     if meant is not None:
         return f": did you mean ${meant}?"
     return " in an input yet: give the value" if name[:1].isupper() else ""
+
+
+def _plainly(name: str) -> str:
+    return f" (to send it as it is written: $${name})"
+
+
+def _is_plain(text: str) -> bool:
+    return all(isinstance(part, str) for part in parse(text))
 
 
 def _only_references(text: str) -> Iterator[Reference | str]:

@@ -36,7 +36,6 @@ _CREDENTIAL_HEADER = re.compile(
 )
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|//")  # of another host, as a browser would read it
 _A_REFERENCE = re.compile(r"\$[A-Z][A-Za-z]*(?:\{[^}]*\})+")
-_REFERS_TO_SECRET = re.compile(r"\$(?:Secret|Variable|Constant)\{")
 # Keywords by which a schema could make its check run for ever, or fetch something.
 _REFUSED_KEYWORDS = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties"})
 _HOLD_SCHEMAS = frozenset({"properties", "dependentSchemas", "$defs", "definitions"})
@@ -208,12 +207,20 @@ def _check_header(name: str, value: str, reader: Reader, at: str) -> None:
         reader.problem(at, str(error))
     if name.lower() in EVERY_CALL:
         reader.problem(at, IN_THE_CATALOG)
-    if _CREDENTIAL_HEADER.fullmatch(name) and not _REFERS_TO_SECRET.search(value):
+    if _CREDENTIAL_HEADER.fullmatch(name) and not _refers(value):
         reader.problem(
             at,
             "looks like a credential, and headers are shown again: write $Secret{KEY}, or use auth",
             "secret_in_clear",
         )
+
+
+def _refers(text: str) -> bool:
+    """Whether a text refers to anything; where that cannot be understood, it has been told."""
+    try:
+        return bool(references_in(text))
+    except ExpressionError:
+        return True
 
 
 def _references(text: str, reader: Reader, name: str) -> bool:

@@ -237,6 +237,15 @@ def test_expressions_are_resolved_in_each_run_and_what_is_secret_is_not_shown(wo
     assert "tok-live" not in repr(outcome)
 
 
+def test_what_looks_like_an_expression_can_be_sent_as_text(world: World) -> None:
+    body = {"script": "$$Now() or $$Session{a}{b}", "$$Map{x}": "US$ 5, $$"}
+    world.check("free", body=body, query={"q": "$$Secret{TOKEN}"})
+    world.run("free", body=body, query={"q": "$$Secret{TOKEN}"})
+
+    assert world.sent().json() == {"script": "$Now() or $Session{a}{b}", "$Map{x}": "US$ 5, $$"}
+    assert world.sent().path == "/free?q=%24Secret%7BTOKEN%7D"
+
+
 def test_a_time_is_a_number_of_ms_where_nothing_types_it(world: World) -> None:
     world.run("free", body={"at": "$DateAdd(0, 1, 'second')"})
 

@@ -163,6 +163,7 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
         ({"apps": [event(resource="HTTPS://evil")]}, "apps.0.events.0.resource", "invalid"),
         ({"apps": [event(resource="//evil/x")]}, "apps.0.events.0.resource", "invalid"),
         ({"apps": [app(headers={"X-A": "1", "x-a": "2"})]}, "apps.0.headers.x-a", "duplicate"),
+        ({"apps": [app(headers={"X-Api-Key": "$$Secret{A}"})]}, "apps.0.headers.X-Api-Key", "secret_in_clear"),
         ({"apps": [app(headers={"X-A": "a\r\nb"})]}, "apps.0.headers.X-A", "invalid"),
         ({"apps": [app(headers={"X-A": {"a": 1}})]}, "apps.0.headers.X-A", "invalid"),
         ({"apps": [event(method="BREW")]}, "apps.0.events.0.method", "invalid"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +59,53 @@ def test_an_expression_is_found_wherever_it_stands(text: str) -> None:
         assert check_expressions(value, "input")[0] == []
     ((error,), _) = check_expressions({text: 1}, "input")
     assert (error.field, error.code) == (f"input.{text}", "expression_unsupported")
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("$$Now()", "$Now()"),
+        ("$$Session{user}{id}", "$Session{user}{id}"),
+        ("a $$Concat( and $Now()", f"a $Concat( and {NOW_MS}"),
+        ("$$$Now()", f"${NOW_MS}"),
+        ("$$$$Now()", "$$Now()"),
+        ("$$$$$Constant{mail}{limit}", "$$5"),
+        ("$$DateAdd($Now(), 1, 'day')", f"$DateAdd({NOW_MS}, 1, 'day')"),
+        ("$$Now()$$Now()", "$Now()$Now()"),
+        ("$$ and $$now() and $$Now", "$$ and $$now() and $$Now"),
+    ],
+)
+def test_two_dollars_before_what_begins_like_an_expression_are_a_plain_one(text: str, sent: str) -> None:
+    assert check_expressions({"a": [text]}, "input")[0] == []
+    assert resolved({"a": [text]}) == {"a": [sent]}
+
+
+def test_a_fields_name_may_be_escaped_too() -> None:
+    assert check_expressions({"$$Now()": 1}, "input")[0] == []
+    assert resolved({"$$Now()": {"$$Secret{KEY}": "$Now()"}}) == {"$Now()": {"$Secret{KEY}": NOW_MS}}
+    ((error,), _) = check_expressions({"$$Now() $Now()": 1}, "input")
+    assert error.code == "expression_unsupported"
+
+
+def test_the_catalogs_texts_are_escaped_alike() -> None:
+    assert open_references("$$Secret{KEY} is $Secret{KEY}", Values()) == "$Secret{KEY} is s3cret"
+    assert references_in("$$Secret{KEY} and $$Now()") == []
+    assert not is_only_a_reference("$$Secret{KEY}")
+
+
+@given(st.text(alphabet="$SecretNow{}()', 1a", max_size=40))
+def test_any_text_can_be_sent_as_it_is(text: str) -> None:
+    escaped = re.sub(r"\$+(?=[A-Z][A-Za-z0-9]*[({])", lambda match: match[0] * 2, text)
+
+    assert check_expressions([escaped], "input") == ([], [])
+    assert resolved([escaped]) == [text]
+
+
+def test_many_dollars_cost_their_length() -> None:
+    for text in ("$" * 1_000_000, "$" * 1_000_000 + "Now()", "$A" * 500_000):
+        began = time.process_time()
+        resolved([text])
+        assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -187,5 +236,5 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     except ExpressionError:
         return
     plain = [part for part in parts if isinstance(part, str)]
-    assert all(part in text for part in plain)
-    assert has_expressions(text) == (len(plain) < len(parts))
+    assert all(part in text for part in plain if "$" not in part)
+    assert has_expressions(text) == (list(parts) != ([text] if text else []))
