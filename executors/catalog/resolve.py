@@ -25,6 +25,7 @@ from core.shortcache import ShortCache
 from core.tenancy.models import Environment
 from executors.catalog.actions import DEFAULT_RESPONSE_BYTES, ActionTarget, OpenedAction, TokenRequest
 from executors.catalog.auth_schema import OAUTH2
+from executors.catalog.formats import FORMATS
 from executors.catalog.models import Component, Connection, SavedEvent
 from executors.catalog.values import Unreadable as Unreadable  # part of what is raised here
 from executors.catalog.values import Values, forget_values, must_know, values_of
@@ -160,10 +161,14 @@ def _target(component: Component, connection: Connection, saved: SavedEvent, val
         query_names=frozenset(saved.settings.get("query", {})),
         header_names=frozenset(name.lower() for name in saved.settings.get("headers", {})),
         schema=schema,
-        body=Draft202012Validator(schema, registry=Registry()) if schema is not None else None,  # it fetches nothing
+        body=_validator(schema) if schema is not None else None,
         environment_id=connection.environment_id,
         values=values,
     )
+
+
+def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator(schema, registry=Registry(), format_checker=FORMATS)  # the empty one fetches nothing
 
 
 def _texts(connection: Connection, layers: list[Any], auth: Mapping[str, str]) -> list[str]:

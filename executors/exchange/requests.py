@@ -153,7 +153,8 @@ def _timed(value: Any, schema: Any) -> Any:
         moment = from_ms(value).astimezone(UTC)
         if schema.get("format") == "date":
             return moment.date().isoformat()
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        written = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return written.partition("T")[2] if schema.get("format") == "time" else written
     if isinstance(value, dict):
         properties = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
         return {name: _timed(member, properties.get(name)) for name, member in value.items()}

@@ -26,6 +26,7 @@ SCHEMA: dict[str, Any] = {
         "age": {"type": "integer"},
         "at": {"type": "string", "format": "date-time"},
         "day": {"type": "string", "format": "date"},
+        "hour": {"type": "string", "format": "time"},
         "userId": {"type": "string"},
     },
 }
@@ -116,6 +117,8 @@ def test_what_the_input_says_comes_before_shared_credentials(receiver: Receiver)
         ("send", {"userId": "u", "body": {"emial": "a"}}, "input.body.emial", "schema_additionalProperties"),
         ("send", {"userId": "u"}, "input.body.email", "schema_required"),
         ("send", {"userId": "u", "email": "a", "age": "3"}, "input.age", "schema_type"),
+        ("send", {"userId": "u", "email": "a", "at": "tomorrow"}, "input.at", "schema_format"),
+        ("send", {"userId": "u", "email": "a", "day": "2026-02-30"}, "input.day", "schema_format"),
         ("send", {"email": "a"}, "input.params.userId", "required"),
         ("send", {"userId": "u", "email": "a", "body:email": "b"}, "input.body:email", "duplicate"),
         ("send", {"userId": "u", "body": "text", "body:email": "b"}, "input.body:email", "invalid"),
@@ -222,6 +225,7 @@ def test_expressions_are_resolved_in_each_run_and_what_is_secret_is_not_shown(wo
         "age": "$Constant{mail}{limit}",
         "at": "$DateAdd(0, 1, 'hours')",
         "day": "$DateAdd($Now(), 0, 'days')",
+        "hour": "$DateAdd(0, 90, 'minutes')",
         "headers:X-Region": "in-$Variable{mail}{region}",
     }
     world.receiver.answer("/u/5", Answer(echo=True))
@@ -230,7 +234,9 @@ def test_expressions_are_resolved_in_each_run_and_what_is_secret_is_not_shown(wo
     outcome = world.run("send", **input)
 
     sent = world.sent()
-    assert sent.json() | {"day": "?"} == {"email": "tok-live", "age": 5, "at": "1970-01-01T01:00:00.000Z", "day": "?"}
+    assert sent.json() | {"day": "?"} == {
+        "email": "tok-live", "age": 5, "at": "1970-01-01T01:00:00.000Z", "day": "?", "hour": "01:30:00.000Z"
+    }  # fmt: skip
     assert len(sent.json()["day"]) == len("2026-01-01")
     assert (sent.path, sent.headers["x-region"]) == ("/u/5?v=1", "in-eu")
     assert isinstance(outcome, Done)

@@ -8,6 +8,7 @@ from pathlib import Path
 from executors import base
 from executors.catalog.app_schema import REQUEST_TYPES
 from executors.catalog.auth_schema import AUTH_FIELDS
+from executors.catalog.formats import CHECKED
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "actions.md").read_text()
 
@@ -27,6 +28,12 @@ def test_every_code_is_told_and_no_other() -> None:
     assert codes == base.CODES
 
     assert first_cells(section("Codes")) == codes
+
+
+def test_every_format_that_is_checked_is_told() -> None:
+    listed = section("Bodies").partition("Of `format` are checked")[2].partition(";")[0]
+
+    assert set(re.findall(r"`([^`]+)`", listed)) == set(CHECKED)
 
 
 def test_every_kind_of_auth_is_told_with_its_fields() -> None:
