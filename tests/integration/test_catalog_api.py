@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.test import Client
 from pytest_django import Settings
 
@@ -16,6 +17,7 @@ from core import crypto
 from core.shortcache import forget_everything
 from core.tenancy import keys, scopes
 from core.tenancy.models import AuditEntry, Environment, Product
+from executors.catalog.api.bodies import YAML_LIMIT_BYTES
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 
 pytestmark = pytest.mark.django_db
@@ -235,6 +237,24 @@ def test_yaml_is_the_same_document() -> None:
 )  # fmt: skip
 def test_bad_yaml_is_400(text: str) -> None:
     assert put(text[:200_000], content_type="application/yaml").status_code == 400
+
+
+def test_a_document_too_long_for_yaml_is_stored_as_json() -> None:
+    document = {**DOCUMENT, "apps": [{**DOCUMENT["apps"][0], "constants": {f"K{n}": "x" * 9_000 for n in range(120)}}]}
+    assert len(json.dumps(document)) > YAML_LIMIT_BYTES
+
+    refused = put(document, content_type="application/yaml")
+
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+    assert "the most for YAML: send it as JSON (application/json), which may have 10485760" in refused.json()["detail"]
+    assert put(document).status_code == 200
+
+
+@pytest.mark.parametrize("page", ["actions.md", "api-errors.md"])
+def test_the_limit_of_yaml_is_told(page: str) -> None:
+    assert YAML_LIMIT_BYTES == 1024 * 1024
+    told = (settings.BASE_DIR / "docs" / page).read_text()
+    assert any("YAML" in line and "1 MiB" in line for line in told.splitlines())
 
 
 def test_a_date_in_yaml_is_text() -> None:

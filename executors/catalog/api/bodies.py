@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 import yaml
+from django.conf import settings
 from rest_framework.parsers import BaseParser
 
 from core import strictjson
-from core.errors import Invalid
+from core.errors import Invalid, TooLarge
 from core.tenancy.parsing import an_object, read_body
 
 YAML_LIMIT_BYTES = 1024 * 1024  # the parser is slow: a second for each of these
@@ -55,7 +56,11 @@ class YAMLParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        raw = read_body(stream, parser_context or {}, limit=YAML_LIMIT_BYTES)
+        try:
+            raw = read_body(stream, parser_context or {}, limit=YAML_LIMIT_BYTES)
+        except TooLarge as error:
+            way_out = f"send it as JSON (application/json), which may have {settings.BODY_LIMIT_BYTES}"
+            raise TooLarge(f"{error.detail}, the most for YAML: {way_out}") from None
         try:
             value = yaml.load(raw.decode("utf-8"), _Loader)  # noqa: S506  # a SafeLoader, made stricter
             strictjson.check_depth(value)

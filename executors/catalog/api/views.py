@@ -58,7 +58,7 @@ class CatalogView(APIView):
         responses={200: _DIFFERENCE},
     )
     def put(self, request: Request, product: str) -> Response:
-        """Store a document; creates the product. Answers what changed."""
+        """Store a document; creates the product. Answers what changed. As YAML at most 1 MiB, as JSON 10 MiB."""
         principal = principal_of(request)
         reject_unknown(request.query_params, {"dry_run", "prune"})
         dry_run, prune = _flag(request, "dry_run"), _flag(request, "prune")
