@@ -109,6 +109,7 @@ def database(url: str) -> dict[str, Any]:
         config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
         config["CONN_MAX_AGE"] = None
     else:
+        config["ENGINE"] = "core.postgresql"
         options.setdefault("connect_timeout", 5)
         options.setdefault("application_name", "ductape-jobs")
         # A dead peer is noticed within seconds, not after the kernel's fifteen minutes.
