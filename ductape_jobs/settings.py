@@ -65,6 +65,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "core.tenancy.requests.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "core.tenancy.straight.StraightMiddleware",  # what is below serves browsers
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
