@@ -16,7 +16,7 @@ from rest_framework.permissions import AllowAny
 
 from core.openapi import PROBLEM, ref
 from executors import registry
-from jobs.api.dispatch import DispatchView
+from jobs.operations.targets import TargetNames
 
 # Modules with COMPONENTS: the schemas that views name by `ref`. One that is missing has none.
 SCHEMAS = ("core.tenancy.api.schemas", "executors.catalog.api.schemas", "jobs.api.schemas", "webhooks.api.schemas")
@@ -49,8 +49,8 @@ def only_api(endpoints: Iterable[tuple[str, str, str, Any]]) -> list[tuple[str, 
 def _can_succeed(path: str, _: str, method: str, callback: Any) -> bool:
     if path.startswith(("/v1/openapi.json", "/v1/docs")):
         return False
-    view = getattr(callback, "cls", None)
-    return not (isinstance(view, type) and issubclass(view, DispatchView)) or view.names.namespace in registry.known()
+    names = getattr(getattr(callback, "cls", None), "names", None)  # of a dispatch
+    return not isinstance(names, TargetNames) or names.namespace in registry.known()
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
