@@ -21,7 +21,8 @@ ORDER_SLACK = timedelta(minutes=1)  # ids are given before the commit: two neigh
 
 
 class EndedRun(NamedTuple):
-    """How a run ended. `lateness_ms` is from when it was due to its first attempt; None for a manual retry."""
+    """How a run ended. `lateness_ms` is from when it was due to its first attempt; None where that is not
+    known any more (`Execution.first_due_at`)."""
 
     event_id: int
     product_id: int
@@ -36,14 +37,14 @@ class EndedRun(NamedTuple):
 
 _ENDED = """
 SELECT v.id, e.product_id, e.namespace, e.status, e.attempt, e.retry_count, e.losses,
-       {duration}, CASE WHEN e.trigger <> 'retry' THEN {lateness} END
+       {duration}, CASE WHEN {is_known} THEN {lateness} END
 FROM jobs_jobevent v JOIN jobs_execution e ON e.job_id = v.job_id AND e.number = v.number
 WHERE v.id > %s AND v.id <= %s AND v.number IS NOT NULL AND v.type IN ('job.completed', 'job.failed')
   AND e.status IN ('completed', 'failed') AND e.run_started_at IS NOT NULL AND e.finished_at IS NOT NULL
   {where}
 ORDER BY v.id {direction} LIMIT %s
 """
-_SINCE_DUE = "CASE WHEN e.attempt <= 1 THEN e.due_at ELSE e.scheduled_at END"  # a later attempt moved due_at
+_IS_KNOWN = "e.trigger <> 'retry' AND e.due_at <= e.run_started_at"  # as Execution.first_due_at
 
 
 def ended_runs(
@@ -75,7 +76,8 @@ def ended_runs(
             values.append(value)
     sql = _ENDED.format(
         duration=_milliseconds("e.run_started_at", "e.finished_at"),
-        lateness=_milliseconds(_SINCE_DUE, "e.run_started_at"),
+        is_known=_IS_KNOWN,
+        lateness=_milliseconds("e.due_at", "e.run_started_at"),
         where="".join(f" AND {condition}" for condition in conditions),
         direction="DESC" if newest_first else "ASC",
     )

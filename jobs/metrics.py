@@ -119,7 +119,7 @@ class _Collector:
             "ductape_run_duration_seconds", "From a run's first attempt to its end.", labels=["product", "namespace"]
         )
         lateness = HistogramMetricFamily(
-            "ductape_run_lateness_seconds", "From when a run was due to its first attempt.",
+            "ductape_run_lateness_seconds", "From when a run was due to its first attempt; not of retried runs.",
             labels=["product", "namespace"],
         )  # fmt: skip
         used: dict[str, int] = {}

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
@@ -261,6 +263,14 @@ class Execution(models.Model):
                 name="execution_that_never_ran_has_no_number",
             ),
         ]
+
+    @property
+    def first_due_at(self) -> datetime | None:
+        """When the run became due, while that is known: a back-off or a lost attempt has moved `due_at` to after
+        the start of the first attempt, and the occurrence of a manual retry is long past."""
+        if self.run_started_at is None or self.due_at > self.run_started_at or self.trigger == Trigger.RETRY:
+            return None
+        return self.due_at
 
     def __str__(self) -> str:
         return f"run {self.number or '–'} of {self.job_id}"

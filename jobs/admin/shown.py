@@ -15,7 +15,7 @@ from core.backoffice.words import NOTHING, span_ms
 from core.ids import decode, encode
 from jobs.models import Execution, Job
 from jobs.schedule.sentence import describe_cron
-from jobs.states import OPEN_RUN, Trigger
+from jobs.states import OPEN_RUN
 
 
 def job_name(job_id: UUID) -> str:
@@ -66,11 +66,10 @@ def next_time(job: Job) -> datetime | None:
 
 
 def lateness_ms(run: Execution) -> int | None:
-    """From when the run was due to its first attempt; unknown for a manual retry, whose occurrence is past."""
-    if run.run_started_at is None or run.trigger == Trigger.RETRY:
+    """From when the run was due to its first attempt; None where that is not known any more."""
+    if run.run_started_at is None or run.first_due_at is None:
         return None
-    due = run.due_at if run.attempt <= 1 else run.scheduled_at  # a later attempt moved `due_at`
-    return max(0, round((run.run_started_at - due).total_seconds() * 1000))
+    return round((run.run_started_at - run.first_due_at).total_seconds() * 1000)
 
 
 def duration_ms(run: Execution, now: datetime) -> int | None:

@@ -109,7 +109,10 @@ _EXECUTION = obj(
     {
         "completed_at": TIME,
         "duration_ms": DURATION,
-        "lateness_ms": {**DURATION, "description": "from when it was due to its first attempt"},
+        "lateness_ms": {
+            **DURATION,
+            "description": "from when it was due to its first attempt; not told of retried runs",
+        },
         "next_attempt_at": TIME,
         "result": {},
         "skip_reason": TEXT,

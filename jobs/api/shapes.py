@@ -14,7 +14,7 @@ from core.times import to_ms, to_ms_or_none
 from jobs.load import QueueLoad
 from jobs.models import Execution, Hold, Job, Scheduler, Worker
 from jobs.queries import Page, results_of
-from jobs.states import NEVER_RAN, OPEN_RUN, RunStatus, Trigger
+from jobs.states import NEVER_RAN, OPEN_RUN, RunStatus
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -121,7 +121,7 @@ def run_shape(run: Execution) -> dict[str, Any]:
         _given(
             completed_at=to_ms_or_none(run.finished_at),
             duration_ms=_between(run.run_started_at, run.finished_at),
-            lateness_ms=_lateness(run),
+            lateness_ms=_between(run.first_due_at, run.run_started_at),
             next_attempt_at=to_ms(run.due_at) if run.status == RunStatus.WAITING else None,
             error=run.error or None,
             code=run.code or None,
@@ -177,14 +177,6 @@ def _attempt(entry: Mapping[str, Any]) -> dict[str, Any]:
     if "completed_at" in shape:
         shape["duration_ms"] = max(shape["completed_at"] - shape["started_at"], 0)
     return shape
-
-
-def _lateness(run: Execution) -> int | None:
-    """From when the run was due to its first attempt; unknown for a manual retry, whose occurrence is past."""
-    if run.trigger == Trigger.RETRY:
-        return None
-    due = run.due_at if run.attempt <= 1 else run.scheduled_at  # a later attempt moved `due_at`
-    return _between(due, run.run_started_at)
 
 
 def _between(start: datetime | None, end: datetime | None) -> int | None:

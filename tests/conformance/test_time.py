@@ -20,6 +20,7 @@ from core.clock import database_now, shift
 from core.errors import Invalid
 from core.times import to_ms
 from core.zones import TZDATA_VERSION
+from jobs.admin.shown import lateness_ms
 from jobs.api.shapes import run_shape
 from jobs.ended import ended_runs, last_event
 from jobs.lifecycle import intervene
@@ -380,6 +381,29 @@ def test_a_back_off_does_not_move_the_grid(time: Time) -> None:
 
 
 # --- the clock of a zone ---------------------------------------------------------------------
+
+
+def test_lateness_is_told_only_while_it_is_known_when_the_run_was_due(time: Time) -> None:
+    jobs = {
+        "punctual": new_job(),
+        "retried": new_job({"every": 3_600_000, "start_at": to_ms(database_now() - HOUR / 2)}, retries=3),
+        "dropped": new_job({"every": 3_600_000}, retries=3),
+    }
+    claims = {taken.job_id: taken for taken in claim(worker(), "default", 3)}
+    punctual, retried, dropped = (claims[job.pk] for job in jobs.values())
+    assert complete(punctual)
+    assert postpone(retried, delay_ms=0)
+    assert postpone(dropped, delay_ms=3_600_000)
+    intervene.reschedule(jobs["dropped"].pk, parse_schedule({"every": 7_200_000}, now=database_now()))
+    promote_due()
+    assert complete(claim_one(jobs["retried"]))
+
+    for name, job in jobs.items():
+        run = Execution.objects.get(job=job, finished_at__isnull=False)
+        known = [run_shape(run).get("lateness_ms"), lateness_ms(run)]
+        assert [lateness is not None for lateness in known] == [name == "punctual"] * 2, name
+    counted = [run.lateness_ms is not None for run in ended_runs(0, last_event(), limit=9)]
+    assert counted == [True, False, False]
 
 
 def test_a_year_of_schedules_runs_as_previewed(time: Time) -> None:
