@@ -16,7 +16,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ DOT_ENV = {  # as the README says to make it, and the receiver's network
     "OPERATOR_API_KEY": secrets.token_hex(32),
     "EGRESS_ALLOW_CIDRS": "127.0.0.0/8",
 }
+README = (ROOT / "README.md").read_text()
+SET_BY_THE_FILE = {"ENVIRONMENT", "DATABASE_URL", "REDIS_URL"}
+SET_BY_THE_IMAGE = {"PORT", "HOST", "DATA_DIR"}
 HEALTHY_SECONDS = 60.0
 
 
@@ -184,6 +187,32 @@ def test_without_a_secret_it_does_not_start(missing: str, monkeypatch: pytest.Mo
         for service in SERVICES.values():
             for value in service.get("environment", {}).values():
                 interpolated(value)
+
+
+def test_each_setting_of_the_readme_is_passed_on_with_its_own_default() -> None:
+    given = SERVICES["api"]["environment"]
+    assert all(SERVICES[name]["environment"] == given for name in OURS)
+    rows = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([A-Z_]{4,})`", row)}
+    assert documented - given.keys() == set(SET_BY_THE_IMAGE)
+    from_dot_env = documented - SET_BY_THE_IMAGE - SET_BY_THE_FILE
+    assert {name for name in from_dot_env if not re.fullmatch(rf"\${{{name}:[-?].*}}", given[name])} == set()
+
+    defaults = {name: interpolated(given[name]) for name in from_dot_env if ":-" in given[name]}
+    assert {*defaults, "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "OPERATOR_API_KEY"} == from_dot_env
+    named = defaults.pop("ALLOWED_HOSTS")
+    assert named == "localhost"  # production has none, and refuses to start
+    del defaults["EGRESS_ALLOW_CIDRS"]  # this test's own
+    assert settings_with(defaults, of=defaults) == settings_with({}, of=defaults)
+
+
+def settings_with(variables: dict[str, str], *, of: Iterable[str]) -> dict[str, Any]:
+    """What a production environment with those makes of some settings."""
+    told = f"import json; from ductape_jobs import settings as s; print(json.dumps([getattr(s, n) for n in {[*of]}]))"
+    secrets = {name: DOT_ENV[name] for name in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "OPERATOR_API_KEY")}
+    env = {"PATH": os.environ["PATH"], "ENVIRONMENT": "production", **secrets, **variables}
+    done = subprocess.run([sys.executable, "-c", told], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    return dict(zip(of, json.loads(done.stdout), strict=True))
 
 
 def test_all_that_the_issue_asks_for_is_there() -> None:
