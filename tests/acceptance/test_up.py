@@ -275,6 +275,20 @@ def test_a_process_that_dies_is_started_again_and_jobs_go_on(started: Up) -> Non
     assert started.said().rstrip().endswith("stopped")
 
 
+def test_the_python_of_the_readme_runs_as_it_stands(started: Up) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    pasted = block.replace("127.0.0.1:8000", f"127.0.0.1:{started.port}")
+    done = subprocess.run(
+        [sys.executable, "-c", pasted], cwd=started.folder, capture_output=True, text=True, timeout=60
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    scheduled, *runs = done.stdout.splitlines()
+    assert re.fullmatch(r"scheduled \d{13}", scheduled)
+    (run,) = runs
+    assert run.startswith("1 trigger completed {'you_sent': {'method': 'POST', ")
+    assert "good morning" in run
+
+
 def test_no_process_outlives_an_up_that_was_killed(started: Up) -> None:
     pids = family(started.process.pid)
     assert len(pids) >= 6  # itself, broker, API and its two, worker, scheduler
