@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from django.http import QueryDict
+
 from core.errors import FieldError, Invalid
 
 _MOST_NAMED = 20  # unknown fields told in one answer; a body of a million typos is not echoed
@@ -60,3 +62,15 @@ def reject_unknown(data: Mapping[str, Any], known: Collection[str], prefix: str 
     errors = unknown_fields(data, known, prefix)
     if errors:
         raise Invalid.fields(errors)
+
+
+GIVEN_TWICE = "is given more than once: say which one is meant"
+
+
+def parameters(given: QueryDict, known: Collection[str]) -> dict[str, str]:
+    """The parameters of a query. Raises Invalid where one is not known, or given more than once."""
+    reject_unknown(given, known)
+    repeated = [FieldError(name, "duplicate", GIVEN_TWICE) for name, values in given.lists() if len(values) > 1]
+    if repeated:
+        raise Invalid.fields(repeated)
+    return {name: str(value) for name, value in given.items()}

@@ -1,7 +1,7 @@
 """Every request has an id, and a body whose length is bounded also when nobody said how long it is.
 
 Owns `X-Request-Id` (a sane one from outside is kept), the line that the log gets for each request,
-and bodies sent in chunks, which Django would read as empty.
+bodies sent in chunks, which Django would read as empty, and answers to HEAD, which have none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from io import RawIOBase
 from typing import Any, BinaryIO, cast
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.encoding import escape_uri_path
 
 from core import about
@@ -46,11 +47,22 @@ class RequestIdMiddleware:
         try:
             _open_chunked(request)
             response = self.get_response(request)
+            if request.method == "HEAD":
+                _without_body(response)
             _tell(request, response.status_code, time.perf_counter() - began)
         finally:
             about.request.reset(token)
         response["X-Request-Id"] = identifier
         return response
+
+
+def _without_body(response: HttpResponseBase) -> None:
+    """As GET would be answered, but for the body, of which only the length is told."""
+    if isinstance(response, StreamingHttpResponse):
+        response.streaming_content = []
+    elif isinstance(response, HttpResponse):
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+        response.content = b""
 
 
 def _tell(request: HttpRequest, status: int, seconds: float) -> None:

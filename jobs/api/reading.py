@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.http import QueryDict
 
-from core.fields import not_one_of, reject_unknown
+from core.fields import GIVEN_TWICE, not_one_of, reject_unknown
 from core.tenancy.auth import Principal
 from core.tenancy.visibility import bare_tag, visible_environments
 from core.times import parse_time
@@ -46,8 +46,10 @@ class Query:
         self._problems.add(name, detail, code)
 
     def text(self, name: str) -> str | None:
-        """The last value given; None where there is none, or an empty one."""
+        """The value given; None where there is none, or an empty one."""
         values = self.texts(name)
+        if len(values) > 1:
+            self.wrong(name, GIVEN_TWICE, "duplicate")
         return values[-1] or None if values else None
 
     def texts(self, name: str) -> list[str]:
@@ -112,13 +114,16 @@ class Query:
 def read_filter(query: Query, principal: Principal) -> JobFilter:
     """The filter of a list, over what the key may see. A product or environment that does not
     exist (for this key) matches nothing. Problems are left in `query`."""
+    since, until = query.time("from"), query.time("to")
+    if since is not None and until is not None and since > until:
+        query.wrong("from", "is later than `to`: nothing is between them")
     return JobFilter(
         environment_ids=environment_ids(principal, query.text("product"), query.text("env")),
         statuses=frozenset(map(JobStatus, query.choices("status", list(JobStatus)))),
         recurring=query.flag("recurring"),
         namespace=query.text("namespace"),
-        since=query.time("from"),
-        until=query.time("to"),
+        since=since,
+        until=until,
         target=query.text("target"),
         labels=tuple(_label(query, text) for text in query.texts("label")),
         queue=query.text("queue"),

@@ -160,6 +160,12 @@ def test_a_dry_run_answers_the_same_and_stores_nothing() -> None:
     assert counts() == (0, 0, 0, 0, 0, 0)
 
 
+def test_a_parameter_given_twice_is_refused() -> None:
+    response = put(DOCUMENT, "?dry_run=true&dry_run=false")
+    assert response.status_code == 400
+    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [("dry_run", "duplicate")]
+
+
 def test_what_is_not_named_stays_unless_pruned() -> None:
     put(DOCUMENT)
     less = without(without(without(DOCUMENT, "apps", 0, "events", 1), "apps", 0, "envs", "dev"), "secrets", 1)

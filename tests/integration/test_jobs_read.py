@@ -352,6 +352,8 @@ def test_who_looks_for_failures_reads_no_job_that_completed(query: str) -> None:
         ("to=99999999999999999", "to"), ("label=x", "label"), ("cursor=xyz", "cursor"), ("order=name", "order"),
         ("consecutive_failures=0", "consecutive_failures"), ("consecutive_failures=x", "consecutive_failures"),
         ("last_run_status=running", "last_run_status"), ("q=%00", "q"), ("product=%00", "product"),
+        ("limit=1&limit=2", "limit"), ("product=a&product=a", "product"), ("cursor=&cursor=", "cursor"),
+        ("from=2000&to=1000", "from"), ("from=2030-01-02T00:00Z&to=2030-01-01T00:00Z", "from"),
         ("cursor=&offset=1", "offset"), (f"q={'x' * 400}", "q"), ("limit=%D9%A1", "limit"), ("statsu=failed", "statsu"),
     ],
 )  # fmt: skip
@@ -360,6 +362,15 @@ def test_a_wrong_parameter_is_named(query: str, field: str) -> None:
 
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_a_parameter_given_twice_has_its_own_code_and_lists_may_be() -> None:
+    answer = Api().get("/v1/jobs?limit=1&limit=2")
+    assert answer.json()["errors"] == [
+        {"field": "limit", "code": "duplicate", "detail": "is given more than once: say which one is meant"}
+    ]
+    assert Api().get("/v1/jobs?status=failed&status=queued&label=a:b&label=c:d").status_code == 200
+    assert Api().get("/v1/jobs?from=1000&to=1000").status_code == 200
 
 
 def test_a_misspelt_parameter_hears_the_one_that_was_meant() -> None:

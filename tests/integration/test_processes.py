@@ -95,6 +95,11 @@ def test_the_api_answers_without_database_and_broker(tmp_path: Path) -> None:
         base = f"http://127.0.0.1:{env['PORT']}"
         with urllib.request.urlopen(f"{base}/healthz", timeout=10) as response:
             assert response.status == 200
+            length = response.headers["Content-Length"]
+        asked = urllib.request.Request(f"{base}/healthz", method="HEAD")
+        with urllib.request.urlopen(asked, timeout=10) as response:
+            assert (response.read(), response.headers["Content-Length"]) == (b"", length)
+        assert "WARNING" not in running.said()  # gunicorn's, about a body that HEAD has not
         with pytest.raises(urllib.error.HTTPError) as unready:
             urllib.request.urlopen(f"{base}/readyz", timeout=10)
         with unready.value as error:

@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import RequestFactory
 from pytest_django import Settings
 
 from core import about
 from core.ids import encode, new_uuid
 from core.shortcache import forget_everything
+from core.tenancy.requests import RequestIdMiddleware
 from ductape_jobs.logs import JsonFormatter
 from tests.integration.api import OPERATOR, Api
 
@@ -71,6 +74,15 @@ def test_probes_are_told_only_where_somebody_asks_for_it(lines: list[dict[str, o
     Api(None).get("/healthz")
 
     assert [line["level"] for line in lines] == ["debug"]
+
+
+@pytest.mark.parametrize("answer", [HttpResponse(b"12345"), StreamingHttpResponse([b"123", b"45"])])
+def test_head_is_answered_as_get_is_but_for_the_body(answer: HttpResponse | StreamingHttpResponse) -> None:
+    response = RequestIdMiddleware(lambda request: answer)(RequestFactory().head("/v1/jobs"))  # type: ignore[arg-type, return-value]
+
+    assert b"".join(response) == b""
+    assert response.get("Content-Length") in ("5", None)  # of a stream nobody knows it
+    assert response["X-Request-Id"]
 
 
 def test_a_line_of_a_run_carries_its_job_and_number() -> None:

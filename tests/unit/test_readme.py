@@ -124,6 +124,13 @@ def test_every_command_of_manage_py_that_it_names_exists() -> None:
     assert named >= {"api", "worker", "scheduler", "fsck", "prune", "create_api_key"}
 
 
+def test_the_changelog_names_every_command() -> None:
+    told = (ROOT / "CHANGELOG.md").read_text()
+    commands = {path.stem for path in ROOT.glob("*/**/management/commands/*.py") if ".venv" not in path.parts}
+    assert len(commands) > 8
+    assert {name for name in commands - {"__init__"} if f"`{name}`" not in told} == set()
+
+
 def test_the_pages_it_leads_to_exist() -> None:
     pages = re.findall(r"\]\(([\w./-]+)\)", README)  # and pictures
     assert pages

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import Conflict, FieldError, Invalid, NotFound
-from core.fields import nearest, reject_unknown
+from core.fields import nearest, parameters
 from core.openapi import ref
 from core.tenancy import scopes
 from core.tenancy.auth import principal_of
@@ -198,10 +198,9 @@ class CheckView(APIView):
     def get(self, request: Request, product: str, tag: str) -> Response:
         """One GET to the base URL with the app's headers and login; says what failed."""
         principal = principal_of(request)
-        reject_unknown(request.query_params, {"env"})
+        slug = parameters(request.query_params, {"env"}).get("env", "").replace("\x00", "")
         found = visible_product(principal, product)
         component = _component(found, tag)
-        slug = request.query_params.get("env", "").replace("\x00", "")
         if not slug:
             raise Invalid.field("env", "is required: the environment's slug", code="required")
         environment: Environment | None = visible_environments(principal).filter(product=found, slug=slug).first()
@@ -248,8 +247,7 @@ class SecretView(APIView):
     def delete(self, request: Request, product: str, secret: str) -> Response:
         """Remove a secret's value for one environment (`env`), or the one for all."""
         found = _writable(request, product)
-        reject_unknown(request.query_params, {"env"})
-        env = request.query_params.get("env")
+        env = parameters(request.query_params, {"env"}).get("env")
         secrets = {shown["key"]: shown for shown in document.export(found)["secrets"]}
         held = secrets.get(secret, {})
         if (env is None and "value" not in held) or (env is not None and env not in held.get("envs", {})):

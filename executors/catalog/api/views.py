@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import Forbidden, Invalid, NotFound
-from core.fields import reject_unknown
+from core.fields import parameters
 from core.tenancy import scopes
 from core.tenancy.auth import Principal, principal_of
 from core.tenancy.models import Product
@@ -60,8 +62,8 @@ class CatalogView(APIView):
     def put(self, request: Request, product: str) -> Response:
         """Store a document; creates the product. Answers what changed. As YAML at most 1 MiB, as JSON 10 MiB."""
         principal = principal_of(request)
-        reject_unknown(request.query_params, {"dry_run", "prune"})
-        dry_run, prune = _flag(request, "dry_run"), _flag(request, "prune")
+        given = parameters(request.query_params, {"dry_run", "prune"})
+        dry_run, prune = _flag(given, "dry_run"), _flag(given, "prune")
         check_may_write(principal, product)
         written = body_of(request)
         if not written:
@@ -118,8 +120,8 @@ def check_may_write(principal: Principal, tag: str) -> None:
         raise Forbidden("a key limited to some environments cannot write the catalog, which holds all of them")
 
 
-def _flag(request: Request, name: str) -> bool:
-    text = request.query_params.get(name)
+def _flag(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name)
     if text is None or text.lower() in ("false", "0"):
         return False
     if text.lower() in ("", "true", "1"):
