@@ -15,15 +15,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from core.errors import FieldError, Invalid
+from core.errors import FieldError
 from core.fields import dotted, nearest
-from core.times import from_ms, parse_time, to_ms
+from core.times import from_ms, later, parse_time, to_ms
 
 SECRET_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,119}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,119}")
 MAX_RESOLVED_CHARACTERS = 4 * 1024 * 1024  # of all texts that references stand for in one input
+LAST_RUN = timedelta(days=36_525)  # from its dispatch: by then a job has run for the last time
 _LONGEST = 1000  # characters of one expression
 _DEEPEST = 10  # functions within functions
 _MOST_TOLD = 20
@@ -60,6 +61,12 @@ class ExpressionError(ValueError):
 
 class Moment(int):
     """A time in ms since the epoch: what `$Now` and `$DateAdd` stand for."""
+
+
+class Unknown(str):
+    """A text that refers to what only a run knows: it may become anything."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +153,21 @@ def is_only_a_reference(text: str) -> bool:
     return text.startswith("$") and len(found := parse(text)) == 1 and isinstance(found[0], Reference)
 
 
-def check_expressions(value: Any, path: str) -> tuple[list[FieldError], list[tuple[str, Reference]]]:
-    """What is wrong with the expressions in a JSON value (at most 20), and the references with their places."""
+class Expressions(NamedTuple):
+    """What there is of expressions in a JSON value."""
+
+    found: bool
+    errors: list[FieldError]  # at most 20
+    references: list[tuple[str, Reference]]  # with their places
+
+
+def check_expressions(value: Any, path: str) -> Expressions:
+    """Which there are, and whether each is understood."""
     errors: list[FieldError] = []
     references: list[tuple[str, Reference]] = []
+    found = False
     for at, text, is_key in _texts_with_expressions(value, path):
+        found = True
         if len(errors) == _MOST_TOLD:
             break
         try:
@@ -159,7 +176,7 @@ def check_expressions(value: Any, path: str) -> tuple[list[FieldError], list[tup
             references += [(at, reference) for part in parse(text) for reference in _references_of(part)]
         except ExpressionError as error:
             errors.append(FieldError(at, error.code, str(error)))
-    return errors, references
+    return Expressions(found, errors, references)
 
 
 def has_expressions(value: Any) -> bool:
@@ -181,15 +198,35 @@ def resolve(value: Any, scope: Scope, *, now: datetime) -> Any:
     return _Resolving(scope, now).value(value)
 
 
-def refuse_expressions(value: Any, path: str) -> None:
-    """Raise Invalid naming each expression that is not understood: it must not be sent as plain text."""
-    errors, _ = check_expressions(value, path)
-    if errors:
-        raise Invalid.fields(errors)
+def resolve_known(value: Any, *, now: datetime) -> Any:
+    """The JSON value with what refers to nothing replaced, as `resolve` would; the rest `Unknown`."""
+    return _Knowing(None, now).value(value)
+
+
+def never_computable(value: Any, path: str, *, now: datetime) -> list[FieldError]:
+    """What refers to nothing and cannot be computed now, nor when the last run may be (at most 20)."""
+    errors: list[FieldError] = []
+    for at, text, _ in _texts_with_expressions(value, path):
+        for part in parse(text):
+            if isinstance(part, Function) and next(_references_of(part), None) is None:
+                told = [_uncomputable(part, moment) for moment in (now, later(now, LAST_RUN))]
+                if told[0] is not None and told[1] is not None and len(errors) < _MOST_TOLD:
+                    errors.append(FieldError(at, told[0].code, str(told[0])))
+    return errors
+
+
+def _uncomputable(function: Function, now: datetime) -> ExpressionError | None:
+    try:
+        _Resolving(None, now).term(function)
+    except ExpressionError as error:
+        return error
+    return None
 
 
 class _Resolving:
-    def __init__(self, scope: Scope, now: datetime) -> None:
+    """Without a scope it resolves what refers to nothing."""
+
+    def __init__(self, scope: Scope | None, now: datetime) -> None:
         self._scope = scope
         self._now = now
         self._left = MAX_RESOLVED_CHARACTERS
@@ -210,11 +247,12 @@ class _Resolving:
     def _text(self, text: str) -> Any:
         parts = parse(text)
         if len(parts) == 1:
-            return self._term(parts[0])
-        return "".join(part if isinstance(part, str) else plain(self._term(part)) for part in parts)
+            return self.term(parts[0])
+        return "".join(part if isinstance(part, str) else plain(self.term(part)) for part in parts)
 
-    def _term(self, term: Term) -> Any:
+    def term(self, term: Term) -> Any:
         if isinstance(term, Reference):
+            assert self._scope is not None
             found = self._scope.value_of(term)
             self._left -= len(plain(found))
             if self._left < 0:
@@ -224,8 +262,18 @@ class _Resolving:
             return term
         if term.name == "Now":
             return Moment(to_ms(self._now))
-        moment, amount, unit = (self._term(argument) for argument in term.arguments)
+        moment, amount, unit = (self.term(argument) for argument in term.arguments)
         return _date_add(moment, amount, unit)
+
+
+class _Knowing(_Resolving):
+    def _text(self, text: str) -> Any:
+        if any(True for part in parse(text) for _ in _references_of(part)):
+            return Unknown(text)
+        try:
+            return super()._text(text)
+        except ExpressionError:
+            return Unknown(text)  # it can be computed later
 
 
 def _date_add(moment: Any, amount: Any, unit: Any) -> Moment:

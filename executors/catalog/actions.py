@@ -26,6 +26,8 @@ class ActionTarget:
     request_type: str
     path_parameters: tuple[str, ...]
     query_names: frozenset[str]  # that the action declares
+    url: str  # base URL and resource, with `:param`s, without what references in it stand for
+    query: tuple[tuple[str, str], ...]  # of the catalog, in the same way
     header_names: frozenset[str]  # the same, in lower case
     schema: Mapping[str, Any] | None  # of the body
     body: Draft202012Validator | None = field(repr=False)

@@ -29,7 +29,7 @@ from executors.catalog.formats import FORMATS
 from executors.catalog.models import Component, Connection, SavedEvent
 from executors.catalog.values import Unreadable as Unreadable  # part of what is raised here
 from executors.catalog.values import Values, forget_values, must_know, values_of
-from executors.expressions import open_references, references_in
+from executors.expressions import open_references, parse, references_in
 
 TARGETS_KEPT_SECONDS = 1.0
 PATH_PARAMETER = re.compile(r"(?<=[/.,\-]):([A-Za-z_][A-Za-z0-9_]*)")
@@ -158,6 +158,10 @@ def _target(component: Component, connection: Connection, saved: SavedEvent, val
         method=saved.settings["method"],
         request_type=_latest(layers, "request_type", "json"),
         path_parameters=tuple(dict.fromkeys(PATH_PARAMETER.findall(saved.settings["resource"]))),
+        url=_plainly(connection.settings["base_url"]).rstrip("/") + saved.settings["resource"],
+        query=tuple(
+            {name: _plainly(text) for layer in layers for name, text in layer.get("query", {}).items()}.items()
+        ),
         query_names=frozenset(saved.settings.get("query", {})),
         header_names=frozenset(name.lower() for name in saved.settings.get("headers", {})),
         schema=schema,
@@ -169,6 +173,11 @@ def _target(component: Component, connection: Connection, saved: SavedEvent, val
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     return Draft202012Validator(schema, registry=Registry(), format_checker=FORMATS)  # the empty one fetches nothing
+
+
+def _plainly(text: str) -> str:
+    """A text of the catalog without its references."""
+    return "".join(part for part in parse(text) if isinstance(part, str)) if "$" in text else text
 
 
 def _texts(connection: Connection, layers: list[Any], auth: Mapping[str, str]) -> list[str]:

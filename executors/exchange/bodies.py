@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from core import strictjson
 from core.errors import FieldError
-from executors.expressions import Scalar, is_expression, plain
+from executors.expressions import Scalar, Unknown, plain
 
 _CONTENT_TYPES = {
     "json": "application/json",
@@ -59,8 +59,8 @@ def encoded(body: Any, request_type: str, seed: str) -> bytes:
 
 
 def wrong_body(body: Any, request_type: str) -> Iterator[FieldError]:
-    """What of a body cannot be sent as that type; fields are relative to it. Expressions may become anything."""
-    if request_type == "json" or body is None or is_expression(body):
+    """What of a body cannot be sent as that type; fields are relative to it. What is unknown may become anything."""
+    if request_type == "json" or body is None or isinstance(body, Unknown):
         return
     if request_type in ("html", "text"):
         if not isinstance(body, str):
@@ -114,11 +114,11 @@ def _wrong_file(value: Any) -> str | None:
         return "must have filename and content_type as text: it is a file"
     if (
         "content_type" in value
-        and not is_expression(value["content_type"])
+        and not isinstance(value["content_type"], Unknown)
         and not _MEDIA_TYPE.fullmatch(value["content_type"])
     ):
         return f"has a content_type that is none: {value['content_type'][:60]!r}"
-    if not is_expression(value["content"]):
+    if not isinstance(value["content"], Unknown):
         try:
             base64.b64decode(value["content"], validate=True)
         except (binascii.Error, ValueError):

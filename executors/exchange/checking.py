@@ -1,28 +1,33 @@
 """Does an input fit its action? Asked at dispatch, so that no run fails of it later.
 
-Owns the texts about fields. What holds an expression is checked for the rest of it, and again in
-the worker, when its value is known. Never queries.
+Owns the texts about fields. Expressions are put in as far as they are known: what refers to a value
+of the environment is checked for the rest of it, and again in the worker. Never queries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
 
-from core import http
+from core import clock, http
 from core.errors import FieldError, Invalid
 from core.fields import nearest
+from core.times import later
 from executors.catalog.actions import ActionTarget
 from executors.catalog.values import must_know
 from executors.exchange.bodies import is_scalar, wrong_body
 from executors.exchange.placing import Placed, place
-from executors.expressions import check_expressions, is_expression, plain
+from executors.exchange.resolving import known
+from executors.exchange.urls import LONGEST_URL, url_of
+from executors.expressions import LAST_RUN, Unknown, check_expressions, never_computable, plain
 from executors.own_headers import IDEMPOTENCY_KEY, IN_A_RECURRING_INPUT, IN_AN_INPUT, OF_THE_RUN
 
 MOST_PROBLEMS = 20
+_ENCODED = 12  # characters that one may become in a URL: four bytes, %XX each
 
 
 def check_input(action: ActionTarget, input: Mapping[str, Any], *, recurring: bool) -> None:
@@ -30,13 +35,31 @@ def check_input(action: ActionTarget, input: Mapping[str, Any], *, recurring: bo
     placed, errors = place(input, action)
     if errors:
         raise _invalid(errors)
-    broken, references = check_expressions(input, "input")
-    if broken:
-        raise _invalid(broken)
-    must_know(action.values, references, action.environment_id)
-    wrong = chain(_wrong_names(placed, recurring), wrong_fields(action, placed))
-    if errors := list(islice(wrong, MOST_PROBLEMS)):
+    expressions = check_expressions(input, "input")
+    if expressions.errors:
+        raise _invalid(expressions.errors)
+    must_know(action.values, expressions.references, action.environment_id)
+    if expressions.found:
+        now = clock.machine_now()
+        errors = never_computable(input, "input", now=now) or _wrong_at_any_time(action, placed, now)
+    else:
+        errors = _wrong(action, placed)
+    if placed.headers:
+        errors += _wrong_names(placed, recurring)
+    if errors:
         raise _invalid(errors)
+
+
+def _wrong(action: ActionTarget, placed: Placed) -> list[FieldError]:
+    return list(islice(wrong_fields(action, placed), MOST_PROBLEMS)) or list(_long_url(action, placed))
+
+
+def _wrong_at_any_time(action: ActionTarget, placed: Placed, now: datetime) -> list[FieldError]:
+    """What does not fit by what is known of the expressions, now and at the end of the time for runs."""
+    wrong = _wrong(action, known(placed, action.schema, now=now))
+    if not wrong or not _wrong(action, known(placed, action.schema, now=later(now, LAST_RUN))):
+        return []
+    return wrong
 
 
 def wrong_fields(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
@@ -49,7 +72,7 @@ def wrong_fields(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
             error.code,
             error.detail,
         )
-    if action.body is not None and not is_expression(placed.body):
+    if action.body is not None and not isinstance(placed.body, Unknown):
         for broken in action.body.iter_errors({} if placed.body is None else placed.body):
             yield from _told(broken, placed)
 
@@ -73,7 +96,7 @@ def _wrong_scalars(placed: Placed) -> Iterator[FieldError]:
                 yield FieldError(placed.field(where, name), "invalid", f"must be {what}")
             elif where == "headers":
                 try:
-                    http.check_headers({name: "" if is_expression(value) else plain(value)})
+                    http.check_headers({name: "" if isinstance(value, Unknown) else plain(value)})
                 except http.InvalidRequest as error:
                     yield FieldError(placed.field(where, name), "invalid", str(error))
 
@@ -111,9 +134,35 @@ def _wrong_path(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
         yield FieldError(placed.field("params", name), "unknown_field", f"the path of {action.event!r} has no :{name}")
 
 
+def _long_url(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
+    """A URL that is too long by what is known of it."""
+    if not (action.path_parameters or placed.query or action.query):
+        return
+    params, fields = placed.params or {}, placed.body if isinstance(placed.body, dict) else {}
+    path = {name: params.get(name, fields.get(name)) for name in action.path_parameters}
+    query = placed.query or {}
+    # Nearly every URL is short whatever its encoding adds; a parameter may stand in a path more than once.
+    at_most = len(repr(action.query)) + len(repr(query)) + action.url.count(":") * len(repr(path))
+    if len(action.url) + _ENCODED * at_most <= LONGEST_URL:
+        return
+    shortest = Placed(
+        params={name: "x" if isinstance(value, Unknown) else value for name, value in path.items()},
+        query={name: "" if isinstance(value, Unknown) else value for name, value in query.items()},
+    )
+    try:
+        url_of(action.url, path_parameters=action.path_parameters, query=action.query, placed=shortest)
+    except http.InvalidRequest as error:
+        lengths = [(len(str(value)), placed.field("query", name)) for name, value in query.items()]
+        lengths += [
+            (len(str(value)), placed.field("params" if name in params else "body", name))
+            for name, value in path.items()
+        ]
+        yield FieldError(max(lengths, default=(0, "input"))[1], "invalid", str(error))
+
+
 def _told(error: ValidationError, placed: Placed) -> Iterator[FieldError]:
     """What a schema did not like, at the field that it is about."""
-    if is_expression(error.instance):
+    if isinstance(error.instance, Unknown):
         return  # known in the worker
     path = [str(step) for step in error.absolute_path]
     code = f"schema_{error.validator}"

@@ -6,23 +6,22 @@ and over both what every call carries (`executors.own_headers`). Pure, but for t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from core import http
-from core.times import from_ms, to_ms
+from core.times import to_ms
 from executors.base import Call
 from executors.catalog.actions import OpenedAction, redacted
-from executors.catalog.resolve import PATH_PARAMETER, secret_forms
-from executors.exchange.bodies import content_type, encoded, is_scalar, pairs
+from executors.catalog.resolve import secret_forms
+from executors.exchange.bodies import content_type, encoded
 from executors.exchange.checking import wrong_fields
 from executors.exchange.placing import Placed, place
-from executors.expressions import ExpressionError, Moment, Reference, Scalar, has_expressions, plain, resolve
-
-LONGEST_URL = 16 * 1024
+from executors.exchange.resolving import resolved
+from executors.exchange.urls import url_of
+from executors.expressions import ExpressionError, Reference, Scalar, has_expressions, plain
 
 
 @dataclass(slots=True)
@@ -43,12 +42,10 @@ def prepare(action: OpenedAction, input: Mapping[str, Any], *, now: datetime) ->
         return Prepared(placed)
     scope = _Watched(action)
     try:
-        parts = {name: resolve(getattr(placed, name), scope, now=now) for name in ("query", "params", "headers")}
-        body = resolve(placed.body, scope, now=now)
+        placed = resolved(placed, target.schema, scope, now=now)
     except ExpressionError as error:
         detail = redacted(str(error), secret_forms(scope.opened))
         raise http.InvalidRequest(f"the input cannot be resolved: {detail}") from None
-    placed = Placed(**parts, body=_timed(body, target.schema), written=placed.written)
     secrets = secret_forms(scope.opened)
     wrong = next(wrong_fields(target, placed), None)
     if wrong is not None:
@@ -80,7 +77,7 @@ def build_request(
     headers["x-scheduled-for"] = str(to_ms(call.scheduled_at))
     return http.HttpRequest(
         method=target.method,
-        url=_url(action, placed),
+        url=url_of(action.url, path_parameters=target.path_parameters, query=action.query, placed=placed),
         headers=headers,
         body=body,
         timeout=timeout,
@@ -96,7 +93,7 @@ def check_request(action: OpenedAction, *, timeout: float, authorization: str | 
         headers["authorization"] = authorization
     return http.HttpRequest(
         method=action.target.method,
-        url=_url(action, Placed()),
+        url=url_of(action.url, path_parameters=(), query=action.query, placed=Placed()),
         headers=headers,
         timeout=timeout,
         max_response_bytes=1,
@@ -114,51 +111,3 @@ class _Watched:
     def value_of(self, reference: Reference) -> Scalar:
         self.opened |= {self._values.secret(key) for key in self._values.secrets_behind(reference)}
         return self._values.value_of(reference)
-
-
-def _url(action: OpenedAction, placed: Placed) -> str:
-    url = action.url
-    if action.target.path_parameters:
-        params = placed.params or {}
-        fields = placed.body if isinstance(placed.body, dict) else {}
-
-        def segment(name: str) -> str:
-            value = params.get(name, fields.get(name))
-            if not is_scalar(value) or (text := plain(value)) in ("", ".", ".."):
-                raise http.InvalidRequest(f"the path parameter :{name} has no value that can stand in a path")
-            return quote(text, safe="")
-
-        url = PATH_PARAMETER.sub(lambda match: segment(match.group(1)), url)
-    query = list(_query(action, placed))
-    if query:
-        url += ("&" if "?" in url else "?") + urlencode(query, quote_via=quote)
-    if len(url) > LONGEST_URL:
-        raise http.InvalidRequest(f"the URL is longer than {LONGEST_URL} characters")
-    return url
-
-
-def _query(action: OpenedAction, placed: Placed) -> Iterator[tuple[str, str]]:
-    given = placed.query or {}
-    for name, value in action.query:
-        if name not in given:  # the input's word counts
-            yield name, value
-    yield from pairs(given)
-
-
-def _timed(value: Any, schema: Any) -> Any:
-    """Times as the schema types them: a number of ms, or, where it wants a date or time as text, that."""
-    if isinstance(value, Moment):
-        if not isinstance(schema, Mapping) or schema.get("type") != "string":
-            return int(value)
-        moment = from_ms(value).astimezone(UTC)
-        if schema.get("format") == "date":
-            return moment.date().isoformat()
-        written = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return written.partition("T")[2] if schema.get("format") == "time" else written
-    if isinstance(value, dict):
-        properties = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
-        return {name: _timed(member, properties.get(name)) for name, member in value.items()}
-    if isinstance(value, list):
-        items = schema.get("items") if isinstance(schema, Mapping) else None
-        return [_timed(member, items) for member in value]
-    return value

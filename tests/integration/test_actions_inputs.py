@@ -243,6 +243,47 @@ def test_expressions_are_resolved_in_each_run_and_what_is_secret_is_not_shown(wo
     assert "tok-live" not in repr(outcome)
 
 
+@pytest.mark.parametrize(
+    ("event", "input", "field", "code"),
+    [
+        ("free", {"body": {"at": "$DateAdd($Now(), 99999999999, 'days')"}}, "input.body.at", "expression_invalid"),
+        ("get", {"query": {"a": "x" * 17_000, "b": "1"}}, "input.query.a", "invalid"),
+        ("get", {"query:a": "ü" * 3_000}, "input.query:a", "invalid"),
+        ("send", {"params": {"userId": "x" * 17_000}, "email": "a"}, "input.params.userId", "invalid"),
+        ("send", {"body": {"userId": "x" * 17_000, "email": "a"}}, "input.body.userId", "invalid"),
+        ("send", {"userId": "u", "email": "$Now()"}, None, None),
+        ("send", {"userId": "u", "email": "a", "age": "$$Now()"}, "input.age", "schema_type"),
+        ("send", {"userId": "u", "email": "a", "age": "so $Now()"}, "input.age", "schema_type"),
+        ("send", {"userId": "u", "email": "a", "age": "$Now()"}, None, None),
+        ("send", {"userId": "u", "email": "a", "age": "$Secret{TOKEN}"}, None, None),
+        ("send", {"userId": "u", "email": "a", "$$Map{x}": 1}, "input.body.$Map{x}", "schema_additionalProperties"),
+        ("get", {"query": {"a": "$Secret{TOKEN}" * 2_000}}, None, None),
+        ("xml", {"body": {"a": "$$Now()", "b": 1}}, "input.body", "invalid"),
+        ("formdata", {"body": {"f": {"content": "$Now()"}}}, "input.body.f", "invalid"),
+    ],
+)
+def test_what_is_known_of_an_expression_before_a_run_is_checked_at_dispatch(
+    world: World, event: str, input: dict[str, Any], field: str | None, code: str | None
+) -> None:
+    if field is None:
+        world.check(event, **input)
+        return
+    with pytest.raises(Invalid) as caught:
+        world.check(event, **input)
+    assert told(caught)[field] == code
+
+
+def test_what_only_the_time_of_a_run_decides_is_left_to_it(receiver: Receiver) -> None:
+    def dispatch(**limits: int) -> None:
+        schema = {"type": "object", "properties": {"at": {"type": "integer", **limits}}}
+        world = World(receiver, events=[{"tag": "at", "method": "POST", "resource": "/at", "body": schema}])
+        world.check("at", body={"at": "$Now()"})
+
+    dispatch(minimum=1_900_000_000_000)  # wrong until 2030
+    with pytest.raises(Invalid, match="greater than the maximum"):
+        dispatch(maximum=1_000)
+
+
 def test_what_looks_like_an_expression_can_be_sent_as_text(world: World) -> None:
     body = {"script": "$$Now() or $$Session{a}{b}", "$$Map{x}": "US$ 5, $$"}
     world.check("free", body=body, query={"q": "$$Secret{TOKEN}"})

@@ -11,21 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import Invalid
 from core.times import to_ms
 from executors import expressions
 from executors.expressions import (
     ExpressionError,
+    Expressions,
     Moment,
     Reference,
+    Unknown,
     check_expressions,
     has_expressions,
     is_only_a_reference,
+    never_computable,
     open_references,
     parse,
     references_in,
-    refuse_expressions,
     resolve,
+    resolve_known,
 )
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -48,6 +50,10 @@ class Values:
         return self.held[reference]
 
 
+def check(value: Any) -> Expressions:
+    return check_expressions(value, "input")
+
+
 def resolved(value: Any) -> Any:
     return resolve(value, Values(), now=NOW)
 
@@ -56,8 +62,8 @@ def resolved(value: Any) -> Any:
 def test_an_expression_is_found_wherever_it_stands(text: str) -> None:
     for value in (text, {"a": text}, {"a": [1, {"b": text}]}):
         assert has_expressions(value)
-        assert check_expressions(value, "input")[0] == []
-    ((error,), _) = check_expressions({text: 1}, "input")
+        assert check(value).errors == []
+    (error,) = check({text: 1}).errors
     assert (error.field, error.code) == (f"input.{text}", "expression_unsupported")
 
 
@@ -76,14 +82,14 @@ def test_an_expression_is_found_wherever_it_stands(text: str) -> None:
     ],
 )
 def test_two_dollars_before_what_begins_like_an_expression_are_a_plain_one(text: str, sent: str) -> None:
-    assert check_expressions({"a": [text]}, "input")[0] == []
+    assert check({"a": [text]}).errors == []
     assert resolved({"a": [text]}) == {"a": [sent]}
 
 
 def test_a_fields_name_may_be_escaped_too() -> None:
-    assert check_expressions({"$$Now()": 1}, "input")[0] == []
+    assert check({"$$Now()": 1}).errors == []
     assert resolved({"$$Now()": {"$$Secret{KEY}": "$Now()"}}) == {"$Now()": {"$Secret{KEY}": NOW_MS}}
-    ((error,), _) = check_expressions({"$$Now() $Now()": 1}, "input")
+    (error,) = check({"$$Now() $Now()": 1}).errors
     assert error.code == "expression_unsupported"
 
 
@@ -97,7 +103,7 @@ def test_the_catalogs_texts_are_escaped_alike() -> None:
 def test_any_text_can_be_sent_as_it_is(text: str) -> None:
     escaped = re.sub(r"\$+(?=[A-Z][A-Za-z0-9]*[({])", lambda match: match[0] * 2, text)
 
-    assert check_expressions([escaped], "input") == ([], [])
+    assert check([escaped])[1:] == ([], [])
     assert resolved([escaped]) == [text]
 
 
@@ -142,10 +148,8 @@ def test_plain_text_is_left_alone(text: str) -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_with_its_place(text: str, told: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        refuse_expressions({"body": {"at": ["x", f"so {text}"]}}, "input")
+    (error,) = check({"body": {"at": ["x", f"so {text}"]}}).errors
 
-    (error,) = caught.value.errors
     assert error.field == "input.body.at.1"
     assert told in error.detail
     assert error.code in ("expression_unsupported", "expression_invalid")
@@ -184,8 +188,6 @@ def test_a_time_is_known_as_one() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "$DateAdd($Now(), 999999999, 'years')",
-        "$DateAdd($Now(), -999999999, 'days')",
         "$DateAdd($Secret{KEY}, 1, 'days')",
         "$DateAdd($Now(), $Secret{KEY}, 'days')",
         "$DateAdd($Now(), 1, $Secret{KEY})",
@@ -193,9 +195,41 @@ def test_a_time_is_known_as_one() -> None:
     ],
 )
 def test_what_cannot_be_computed_is_told(text: str) -> None:
-    assert check_expressions(text, "input")[0] == []
+    assert check(text).errors == []
     with pytest.raises(ExpressionError):
         resolved(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$DateAdd($Now(), 99999999999, 'days')",
+        "$DateAdd($Now(), 999999999, 'years')",
+        "$DateAdd($Now(), -999999999, 'days')",
+        "$DateAdd($DateAdd(0, 1, 'day'), -2, 'days')",
+        "$DateAdd('9999-12-31T00:00:00Z', 1, 'month')",
+    ],
+)
+def test_what_no_run_could_compute_is_told_before_there_is_one(text: str) -> None:
+    assert check(text).errors == []
+    (error,) = never_computable({"a": f"at {text}"}, "input", now=NOW)
+
+    assert (error.field, error.code) == ("input.a", "expression_invalid")
+    assert "cannot be computed" in error.detail
+
+
+def test_what_a_later_run_may_compute_is_left_to_it() -> None:
+    for text in ("$DateAdd($Now(), -57, 'years')", "$DateAdd($Secret{KEY}, 1, 'day')", "$Secret{NOPE}", "$$Now()"):
+        assert never_computable([text], "input", now=NOW) == []
+
+
+def test_what_refers_to_nothing_is_known_before_a_run() -> None:
+    a, b, c = resolve_known(["$$Now()", "$DateAdd(0, 1, 'sec')", "x $Secret{KEY}"], now=NOW)
+    assert (a, b, c) == ("$Now()", 1000, "x $Secret{KEY}")
+    assert (isinstance(a, Unknown), isinstance(c, Unknown)) == (False, True)
+
+    known = resolve_known({"$$Now()": "$DateAdd($Now(), -57, 'years')"}, now=NOW)
+    assert isinstance(known["$Now()"], Unknown)
 
 
 def test_references_cannot_blow_an_input_up(monkeypatch: pytest.MonkeyPatch) -> None:
