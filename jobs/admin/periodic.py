@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import django_celery_beat.admin  # noqa: F401 - registers its pages, whoever is imported first
 from django.apps import apps
 from django.contrib import admin
 from unfold.widgets import (
@@ -25,8 +26,6 @@ def restyle() -> None:
     """Register each of its pages again, with this project's base in front."""
     for name in SHOWN:
         model = apps.get_model("django_celery_beat", name)
-        if not admin.site.is_registered(model):
-            continue
         theirs = type(admin.site._registry[model])
         admin.site.unregister(model)
         actions = [action for action in theirs.actions or () if action not in _NOT_OFFERED]
