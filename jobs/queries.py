@@ -124,10 +124,11 @@ def list_jobs(
     return Page(page, ids[limit - 1] if len(ids) > limit else None)
 
 
-def count_jobs(wanted: JobFilter) -> int:
-    """How many match, at most MOST_COUNTED + 1 of them."""
+def count_jobs(wanted: JobFilter, *, also: Q | None = None) -> int:
+    """How many match (`also`: this besides), at most MOST_COUNTED + 1 of them."""
     total = 0
-    for branch in _branches(wanted, matching(wanted)):
+    jobs = matching(wanted) if also is None else matching(wanted).filter(also)
+    for branch in _branches(wanted, jobs):
         total += branch.order_by()[: MOST_COUNTED + 1 - total].count()
         if total > MOST_COUNTED:
             break

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, ProtectedError
 
 from core import crypto, strictjson
-from core.errors import Conflict
+from core.errors import Conflict, FieldError
 from core.tenancy.models import Environment, Product
 from core.tenancy.visibility import forget_places
 from executors.catalog import resolve
@@ -24,6 +24,7 @@ from executors.catalog.auth_schema import Keep, Secrets
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.reading import Problems
 from executors.catalog.schema import Document, SecretEntry
+from executors.catalog.usage import Part, uses
 
 APP = "app"
 _SET = {"set": True}
@@ -47,15 +48,20 @@ class Difference:
         }
 
 
-def store(tag: str, document: Document, *, dry_run: bool = False, prune: bool = False) -> Difference:
+def store(
+    tag: str, document: Document, *, dry_run: bool = False, prune: bool = False, force: bool = False
+) -> Difference:
     """Make the product's catalog what the document says; the product is created where there is none.
+
+    `force` prunes what unfinished jobs need as well; their runs fail from then on. A job that is dispatched
+    at the same moment may go unseen, and fails in the same way.
 
     Raises Invalid (an environment that does not exist, a secret to keep that is not set), and
     Conflict where something to be pruned is in use, or two documents create the product at once.
     """
     try:
         with transaction.atomic():
-            difference = _Storing(tag, document, prune).run()
+            difference = _Storing(tag, document, prune=prune, force=force).run()
             if dry_run:
                 transaction.set_rollback(True)
             else:
@@ -128,10 +134,11 @@ def _with_markers(row: Component | Connection) -> dict[str, Any]:
 class _Storing:
     """One document on its way into the database, inside a transaction."""
 
-    def __init__(self, tag: str, document: Document, prune: bool) -> None:
+    def __init__(self, tag: str, document: Document, *, prune: bool, force: bool) -> None:
         self.tag = tag
         self.document = document
         self.prune = prune
+        self.force = force
         self.difference = Difference()
         self.problems = Problems()
         self.environments: dict[str, Environment] = {}
@@ -300,8 +307,26 @@ class _Storing:
         if not self.prune:
             return
         for path, row in rows:
+            if not self.force:
+                self._refuse_used(path, row)
             row.delete()
             self.difference.removed.append(path)
+
+    def _refuse_used(self, path: str, row: Component | Connection | SavedEvent | Secret) -> None:
+        match row:
+            case Component():
+                part = Part(product_id=self.product.pk, app=row.tag)
+            case Connection():
+                part = Part(product_id=self.product.pk, app=row.component.tag, environment_id=row.environment_id)
+            case SavedEvent():
+                part = Part(product_id=self.product.pk, app=row.component.tag, event=row.tag)
+            case _:
+                return
+        count = uses(part)
+        if count:
+            jobs = "an unfinished job needs" if count == 1 else f"{count} unfinished jobs need"
+            detail = f"{jobs} {part}: cancel what is not to run any more, or remove it all the same with force=true"
+            raise Conflict(detail, code="in_use", errors=[FieldError(path, "in_use", detail)], extra={"jobs": count})
 
 
 def _forget() -> None:

@@ -24,18 +24,35 @@ KEEP = {"set": True}
 
 
 def store_part(
-    tag: str, part: Mapping[str, Any], *, actor: str, dry_run: bool = False, prune: bool = False
+    tag: str,
+    part: Mapping[str, Any],
+    *,
+    actor: str,
+    dry_run: bool = False,
+    prune: bool = False,
+    force: bool = False,
 ) -> Difference:
     """Store a document that names only what is to change (with `prune` all there is). Raises core.errors.ApiError."""
     with transaction.atomic():
-        difference = document.store(tag, read_document(dict(part), tag), dry_run=dry_run, prune=prune)
+        difference = document.store(tag, read_document(dict(part), tag), dry_run=dry_run, prune=prune, force=force)
         if not dry_run and (difference.created or difference.updated or difference.removed):
             audit.record(actor, "catalog.stored", tag, _changed(difference))
     return difference
 
 
-def remove_part(product: Product, *, actor: str, app: str, event: str | None = None, env: str | None = None) -> None:
-    """Remove an app, or one event or connection of it. Raises core.errors.ApiError."""
+def remove_part(
+    product: Product,
+    *,
+    actor: str,
+    app: str,
+    event: str | None = None,
+    env: str | None = None,
+    force: bool = False,
+) -> None:
+    """Remove an app, or one event or connection of it; with `force` also where unfinished jobs need it.
+
+    Raises core.errors.ApiError.
+    """
     with transaction.atomic():
         Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
         whole = document.export(product)
@@ -46,7 +63,7 @@ def remove_part(product: Product, *, actor: str, app: str, event: str | None = N
                 entry["envs"].pop(env, None)
         if event is None and env is None:
             whole["apps"] = [entry for entry in whole["apps"] if entry["tag"] != app]
-        _store_whole(product, whole, actor)
+        _store_whole(product, whole, actor, force=force)
 
 
 def remove_secret(product: Product, key: str, env: str | None, *, actor: str) -> None:
@@ -100,8 +117,8 @@ def told_of(error: ApiError, prefix: str) -> list[FieldError]:
     return listed
 
 
-def _store_whole(product: Product, whole: Mapping[str, Any], actor: str) -> None:
-    difference = document.store(product.tag, read_document(dict(whole), product.tag), prune=True)
+def _store_whole(product: Product, whole: Mapping[str, Any], actor: str, *, force: bool = False) -> None:
+    difference = document.store(product.tag, read_document(dict(whole), product.tag), prune=True, force=force)
     audit.record(actor, "catalog.removed", product.tag, _changed(difference))
 
 

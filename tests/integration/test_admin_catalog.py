@@ -14,6 +14,7 @@ from core.tenancy.models import ApiKey, AuditEntry, Environment, Product
 from executors.catalog import document, resolve
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.schema import read_document
+from tests.conformance.world import new_job
 from tests.servers.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.django_db
@@ -283,6 +284,22 @@ def test_a_part_is_removed_and_the_rest_stays(ada: Client, shop: Product, model:
         expected |= {Connection: 0, SavedEvent: 0}
     assert left == expected
     assert AuditEntry.objects.get().action == "catalog.removed"
+
+
+@pytest.mark.parametrize("model", [Component, Connection, SavedEvent])
+def test_what_a_job_needs_is_not_removed(ada: Client, shop: Product, model: Any) -> None:
+    row = model.objects.first()
+    reached, event = Connection.objects.first(), SavedEvent.objects.first()
+    assert reached is not None
+    assert event is not None
+    place: dict[str, Any] = {"product_id": shop.pk, "environment_id": reached.environment_id}
+    new_job(**place, namespace="actions", target={"app": reached.component.tag, "event": event.tag})
+
+    url = f"/admin/catalog/{model._meta.model_name}/{row.pk}/delete/"
+    answer = ada.post(url, {"post": "yes"}, follow=True)
+
+    assert model.objects.filter(pk=row.pk).exists()
+    assert "Not deleted: an unfinished job needs" in answer.content.decode()
 
 
 def test_products_and_environments_are_made_as_documents_make_them(ada: Client) -> None:

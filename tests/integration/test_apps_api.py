@@ -12,9 +12,12 @@ from pytest_django import Settings
 
 from core.shortcache import forget_everything
 from core.tenancy import keys, scopes
-from core.tenancy.models import Product
+from core.tenancy.models import Environment, Product
 from executors.catalog import document
 from executors.catalog.schema import read_document
+from jobs.lifecycle import intervene
+from jobs.models import Job
+from tests.conformance.world import claim_one, complete, new_job
 from tests.servers.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +125,74 @@ def test_what_the_address_names_and_is_not_there_is_a_404() -> None:
     ):
         answer = call(method, path, {"base_url": "http://x", "resource": "/x"})
         assert (answer.status_code, answer.json()["code"]) == (404, code), path
+
+
+def needing(status: str = "scheduled", *, env: str = "prd", product: str = "shop", **target: str) -> Job:
+    """A job that needs the app `mail`, in that state."""
+    environment = Environment.objects.get(product__tag=product, slug=env)
+    place = {"product_id": environment.product_id, "environment_id": environment.pk}
+    recurring = {"every": 60_000} if status == "paused" else {}
+    schedule = {**recurring, "start_at": "2100-01-01T00:00:00Z"} if status in ("scheduled", "paused") else None
+    job = new_job(schedule, **place, namespace="actions", target={"app": "mail", "event": "send", **target})
+    if status in ("running", "completed"):
+        taken = claim_one(job)
+    if status == "completed":
+        complete(taken)
+    if status == "paused":
+        intervene.pause(job.pk)
+    job.refresh_from_db()
+    assert job.status == status
+    return job
+
+
+@pytest.mark.parametrize("status", ["scheduled", "queued", "running", "paused"])
+@pytest.mark.parametrize("path", ["/apps/mail", "/apps/mail/envs/prd", "/apps/mail/events/send"])
+def test_what_an_unfinished_job_needs_is_removed_by_force_only(status: str, path: str) -> None:
+    needing(status)
+    before = app()
+
+    refused = call("DELETE", path)
+
+    assert (refused.status_code, refused.json()["code"], refused.json()["jobs"]) == (409, "in_use", 1)
+    assert app() == before
+    assert call("DELETE", f"{path}?force=maybe").status_code == 400
+    assert call("DELETE", f"{path}?force=true").status_code == 204
+    assert call("GET", "/apps/mail").json() != before
+
+
+def test_jobs_that_are_done_or_need_something_else_hinder_nobody() -> None:
+    document.store("other", read_document({"envs": [{"slug": "prd"}], "apps": [APP]}, "other"))
+    call("PUT", "/apps/mail/envs/dev", {"base_url": "http://x"})
+    call("PUT", "/apps/mail/events/list", {"resource": "/list"})
+    needing("completed")
+    needing(env="dev", event="list")
+    needing(product="other")
+    needing(app="pay")
+
+    assert call("DELETE", "/apps/mail/envs/prd").status_code == 204
+    assert call("DELETE", "/apps/mail/events/send").status_code == 204
+    assert call("DELETE", "/apps/mail/events/list").json()["jobs"] == 1
+    assert call("DELETE", "/apps/mail/envs/dev").json()["jobs"] == 1
+
+
+def test_an_event_is_needed_in_whatever_way_it_is_spelled() -> None:
+    needing()
+    needing(event="mail:send")
+
+    assert (
+        "2 unfinished jobs need event 'send' of app 'mail'" in call("DELETE", "/apps/mail/events/send").json()["detail"]
+    )
+
+
+def test_a_document_prunes_what_jobs_need_by_force_only() -> None:
+    needing()
+    written = {"envs": [{"slug": "dev"}, {"slug": "prd"}]}
+
+    for query in ("?prune=true", "?prune=true&dry_run=true"):
+        refused = call("PUT", f"/catalog{query}", written)
+        assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (409, ["apps.mail"])
+    assert app()["tag"] == "mail"
+    assert call("PUT", "/catalog?prune=true&force=true", written).json()["removed"] == ["secrets.KEY", "apps.mail"]
 
 
 def test_a_secret_goes_in_and_never_comes_out() -> None:

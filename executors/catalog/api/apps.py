@@ -24,11 +24,12 @@ from core.tenancy.models import Environment, Product
 from core.tenancy.parsing import body_of
 from core.tenancy.visibility import visible_environments, visible_product
 from executors.catalog import document, editing
-from executors.catalog.api.views import check_may_write
+from executors.catalog.api.views import check_may_write, flag
 from executors.catalog.check import check_connection
 from executors.catalog.models import Component
 
 _OBJECT = {"type": "object", "additionalProperties": True}
+_FORCE = OpenApiParameter("force", bool, description="also where unfinished jobs need it")
 _READ_WRITE = {
     "GET": scopes.CATALOG_READ,
     "POST": scopes.CATALOG_WRITE,
@@ -98,11 +99,13 @@ class AppView(APIView):
         )
         return Response(_app(request, found, tag))
 
-    @extend_schema(operation_id="apps_delete", request=None, responses={204: None, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="apps_delete", request=None, parameters=[_FORCE], responses={204: None, 409: ref("Problem")}
+    )
     def delete(self, request: Request, product: str, tag: str) -> Response:
-        """Remove the app, its connections and its events. Jobs that name it fail from then on."""
-        found = _writable(request, product)
-        editing.remove_part(found, actor=principal_of(request).name, app=_component(found, tag).tag)
+        """Remove the app, its connections and its events; 409 where unfinished jobs need it, which fail with `force`."""
+        found, force = _writable(request, product), _force(request)
+        editing.remove_part(found, actor=principal_of(request).name, app=_component(found, tag).tag, force=force)
         return Response(status=204)
 
 
@@ -125,12 +128,15 @@ class ConnectionView(APIView):
         _store(request, found, {"apps": [{**entry, "envs": {env: body_of(request)}}]}, f"apps.0.envs.{env}")
         return Response(_app(request, found, tag)["envs"][env])
 
-    @extend_schema(operation_id="apps_disconnect", request=None, responses={204: None, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="apps_disconnect", request=None, parameters=[_FORCE], responses={204: None, 409: ref("Problem")}
+    )
     def delete(self, request: Request, product: str, tag: str, env: str) -> Response:
-        found = _writable(request, product)
+        """Remove the connection; 409 where unfinished jobs need it, which fail with `force`."""
+        found, force = _writable(request, product), _force(request)
         if env not in _app(request, found, tag)["envs"]:
             raise NotFound(f"app {tag!r} has no connection in environment {env[:60]!r}", code="connection_not_found")
-        editing.remove_part(found, actor=principal_of(request).name, app=tag, env=env)
+        editing.remove_part(found, actor=principal_of(request).name, app=tag, env=env, force=force)
         return Response(status=204)
 
 
@@ -176,12 +182,15 @@ class EventView(APIView):
             raise Invalid.field("tag", "is another than in the address: make a new event")
         return Response(_stored_event(request, found, component, {**given, "tag": event}))
 
-    @extend_schema(operation_id="app_events_delete", request=None, responses={204: None, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="app_events_delete", request=None, parameters=[_FORCE], responses={204: None, 409: ref("Problem")}
+    )
     def delete(self, request: Request, product: str, tag: str, event: str) -> Response:
-        found = _writable(request, product)
+        """Remove the event; 409 where unfinished jobs need it, which fail with `force`."""
+        found, force = _writable(request, product), _force(request)
         if not _component(found, tag).events.filter(tag=event.replace("\x00", "")).exists():
             raise NotFound(f"app {tag!r} has no event {event[:120]!r}", code="event_not_found")
-        editing.remove_part(found, actor=principal_of(request).name, app=tag, event=event)
+        editing.remove_part(found, actor=principal_of(request).name, app=tag, event=event, force=force)
         return Response(status=204)
 
 
@@ -263,6 +272,10 @@ def _writable(request: Request, tag: str) -> Product:
     found = visible_product(principal, tag)
     check_may_write(principal, found.tag)
     return found
+
+
+def _force(request: Request) -> bool:
+    return flag(parameters(request.query_params, {"force"}), "force")
 
 
 def _component(product: Product, tag: str) -> Component:

@@ -56,20 +56,28 @@ class CatalogView(APIView):
         parameters=[
             OpenApiParameter("dry_run", bool, description="only answer what would change"),
             OpenApiParameter("prune", bool, description="remove what the document does not name"),
+            OpenApiParameter("force", bool, description="remove also what unfinished jobs need"),
         ],
         responses={200: _DIFFERENCE},
     )
     def put(self, request: Request, product: str) -> Response:
         """Store a document; creates the product. Answers what changed. As YAML at most 1 MiB, as JSON 10 MiB."""
         principal = principal_of(request)
-        given = parameters(request.query_params, {"dry_run", "prune"})
-        dry_run, prune = _flag(given, "dry_run"), _flag(given, "prune")
+        given = parameters(request.query_params, {"dry_run", "prune", "force"})
+        dry_run = flag(given, "dry_run")
         check_may_write(principal, product)
         written = body_of(request)
         if not written:
             detail = "the document says nothing: give at least one of product, name, envs, secrets and apps"
             raise Invalid(detail, code="nothing_to_change")
-        difference = store_part(product, written, actor=principal.name, dry_run=dry_run, prune=prune)
+        difference = store_part(
+            product,
+            written,
+            actor=principal.name,
+            dry_run=dry_run,
+            prune=flag(given, "prune"),
+            force=flag(given, "force"),
+        )
         return Response({**difference.as_dict(), "dry_run": dry_run})
 
 
@@ -120,7 +128,8 @@ def check_may_write(principal: Principal, tag: str) -> None:
         raise Forbidden("a key limited to some environments cannot write the catalog, which holds all of them")
 
 
-def _flag(given: Mapping[str, str], name: str) -> bool:
+def flag(given: Mapping[str, str], name: str) -> bool:
+    """A query parameter that is true or false. Raises Invalid."""
     text = given.get(name)
     if text is None or text.lower() in ("false", "0"):
         return False
