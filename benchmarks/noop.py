@@ -22,7 +22,13 @@ class NoOp:
     isolated = False
 
     def check(
-        self, *, product_id: int, environment_id: int, target: Mapping[str, Any], input: Mapping[str, Any]
+        self,
+        *,
+        product_id: int,
+        environment_id: int,
+        target: Mapping[str, Any],
+        input: Mapping[str, Any],
+        recurring: bool,
     ) -> None:
         """Everything is fine."""
 

@@ -15,12 +15,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from core.clock import database_now, shift
 from core.errors import Invalid
 from core.times import to_ms
 from core.zones import TZDATA_VERSION
-from jobs.admin.shown import lateness_ms
 from jobs.api.shapes import run_shape
 from jobs.ended import ended_runs, last_event
 from jobs.lifecycle import intervene
@@ -163,7 +163,7 @@ def test_an_interval_that_began_in_the_past_runs_at_once_and_is_not_late_by_that
     assert complete(claim_one(job))
     lateness = run_shape(Execution.objects.get(job=job))["lateness_ms"]
     assert 0 <= lateness < 60_000
-    assert ended_runs(0, last_event(), limit=1)[0].lateness_ms == lateness
+    assert ended_runs(0, last_event(), limit=1)[0].lateness_ms == pytest.approx(lateness, abs=1)  # each rounds
 
 
 def test_a_start_in_the_past_is_now_for_a_one_off_and_nothing_for_a_cron(time: Time) -> None:
@@ -341,9 +341,10 @@ def test_a_new_end_date_leaves_the_grid_where_it_is(time: Time) -> None:
     assert (after.next_run_at, after.limit, after.execution_count) == (before.next_run_at, 9, 1)
 
 
-def test_a_recurring_job_becomes_a_one_off_and_back(time: Time) -> None:
+def test_a_recurring_job_becomes_a_one_off_and_back(time: Time, settings: Settings) -> None:
     from jobs.operations.reschedule import reschedule
 
+    settings.EXTRA_EXECUTORS = {"noop": "benchmarks.noop.NoOp"}  # asked whether it may recur
     job = new_job({"cron": "0 0 1 1 *", "tz": "Asia/Tokyo"})
     start = database_now().replace(microsecond=0) + HOUR
     reschedule(job.pk, {"cron": None, "start_at": start.isoformat()})
@@ -400,8 +401,7 @@ def test_lateness_is_told_only_while_it_is_known_when_the_run_was_due(time: Time
 
     for name, job in jobs.items():
         run = Execution.objects.get(job=job, finished_at__isnull=False)
-        known = [run_shape(run).get("lateness_ms"), lateness_ms(run)]
-        assert [lateness is not None for lateness in known] == [name == "punctual"] * 2, name
+        assert ("lateness_ms" in run_shape(run)) == (name == "punctual"), name
     counted = [run.lateness_ms is not None for run in ended_runs(0, last_event(), limit=9)]
     assert counted == [True, False, False]
 
