@@ -181,7 +181,19 @@ def check_expressions(value: Any, path: str) -> Expressions:
 
 def has_expressions(value: Any) -> bool:
     """Whether there is anything to resolve in a JSON value."""
-    return next(_texts_with_expressions(value, ""), None) is not None
+    pending = [value]
+    while pending:
+        node = pending.pop()
+        kind = node.__class__
+        if kind is str:
+            if "$" in node and _ANY.search(node):
+                return True
+        elif kind is dict or isinstance(node, Mapping):
+            pending.extend(node)
+            pending.extend(node.values())
+        elif kind is list:
+            pending.extend(node)
+    return False
 
 
 def is_expression(value: Any) -> bool:

@@ -10,6 +10,7 @@ import codecs
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -119,9 +120,11 @@ def result_of(response: http.HttpResponse, redact: Callable[[str], str]) -> dict
 
 def plain_text(body: bytes, charset: str = "utf-8") -> str:
     """The body as text that every database can store."""
-    return body.decode(charset, "replace").replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    text = body.decode(charset, "replace").replace("\x00", "\ufffd")
+    return text if charset == "utf-8" else text.encode("utf-8", "replace").decode()  # others may know half a pair
 
 
+@lru_cache(maxsize=256)
 def _media_type(content_type: str) -> tuple[str, str]:
     """`text/html; charset=latin-1` → what it is, and a charset that Python knows and text can be in."""
     media_type, _, parameters = content_type.lower().partition(";")

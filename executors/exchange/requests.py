@@ -6,7 +6,7 @@ and over both what every call carries (`executors.own_headers`). Pure, but for t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ class Prepared:
     secrets: tuple[str, ...] = ()
 
 
-def prepare(action: OpenedAction, input: Mapping[str, Any], *, now: datetime) -> Prepared:
+def prepare(action: OpenedAction, input: Mapping[str, Any], *, clock: Callable[[], datetime]) -> Prepared:
     """The input in its places. Raises http.InvalidRequest for what only a run can know to be wrong."""
     target = action.target
     placed, errors = place(input, target)
@@ -42,7 +42,7 @@ def prepare(action: OpenedAction, input: Mapping[str, Any], *, now: datetime) ->
         return Prepared(placed)
     scope = _Watched(action)
     try:
-        placed = resolved(placed, target.schema, scope, now=now)
+        placed = resolved(placed, target.schema, scope, now=clock())
     except ExpressionError as error:
         detail = redacted(str(error), secret_forms(scope.opened))
         raise http.InvalidRequest(f"the input cannot be resolved: {detail}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,7 @@ from executors.exchange.placing import Placed
 from executors.expressions import plain
 
 LONGEST_URL = 16 * 1024
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.\-~]+")  # RFC 3986 §2.3: what is never percent-encoded
 
 
 def url_of(url: str, *, path_parameters: Sequence[str], query: Sequence[tuple[str, str]], placed: Placed) -> str:
@@ -27,11 +29,10 @@ def url_of(url: str, *, path_parameters: Sequence[str], query: Sequence[tuple[st
             value = params.get(name, fields.get(name))
             if not is_scalar(value) or (text := plain(value)) in ("", ".", ".."):
                 raise http.InvalidRequest(f"the path parameter :{name} has no value that can stand in a path")
-            return quote(text, safe="")
+            return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
 
         url = PATH_PARAMETER.sub(lambda match: segment(match.group(1)), url)
-    members = list(_query(query, placed))
-    if members:
+    if (query or placed.query) and (members := list(_query(query, placed))):
         url += ("&" if "?" in url else "?") + urlencode(members, quote_via=quote)
     if len(url) > LONGEST_URL:
         raise http.InvalidRequest(f"the URL is longer than {LONGEST_URL} characters")
