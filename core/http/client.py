@@ -182,5 +182,5 @@ def _is_literal(host: str) -> bool:
 def _reason(error: BaseException) -> str:
     """What the system said, without the library's wording around it."""
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
-    text = getattr(inner, "strerror", None) or getattr(inner, "verify_message", None) or str(inner)
+    text = getattr(inner, "verify_message", None) or getattr(inner, "strerror", None) or str(inner)
     return str(text) or type(inner).__name__

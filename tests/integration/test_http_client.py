@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pytest_django import Settings
 
 from core import http
@@ -146,7 +153,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, An
 
 
 @asynccontextmanager
-async def listening(serve: Serve) -> AsyncIterator[str]:
+async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server that does what `serve` says with each connection; its URL."""
     writers: list[asyncio.StreamWriter] = []
 
@@ -154,7 +161,7 @@ async def listening(serve: Serve) -> AsyncIterator[str]:
         writers.append(writer)
         await serve(reader, writer)
 
-    server = await asyncio.start_server(noted, "127.0.0.1", 0)
+    server = await asyncio.start_server(noted, "127.0.0.1", 0, ssl=tls)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -259,6 +266,44 @@ def test_a_broken_connection_is_told_and_the_request_not_repeated(
     run(twice())
 
     assert len(receiver.requests) == 2
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:
+    requests: list[bytes] = []
+
+    async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+
+    async def once() -> None:
+        async with listening(noted, own_certificate(tmp_path)) as url:
+            with pytest.raises(HttpConnectionError, match=r"its certificate is not valid: self-signed certificate"):
+                await http.send(HttpRequest(method="GET", url=url.replace("http:", "https:"), timeout=5))
+
+    run(once())
+
+    assert requests == []
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for 127.0.0.1 that it signed itself."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    file = folder / "server.pem"
+    file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(pem)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
 
 
 def test_a_closed_port_is_a_connection_error() -> None:
