@@ -30,9 +30,20 @@ TABLES = ("jobs_job", "jobs_execution", "jobs_worker", "jobs_hold", "jobs_jobeve
 
 
 @pytest.fixture(autouse=True)
-def _postgresql() -> None:
+def _postgresql(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is prepared, nothing known of the tables' sizes or of a pooler: before a test and after it."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite's plans do not depend on statistics that age")
+    monkeypatch.setattr(prepared, "_pooled", False)
+    forget()
+    yield
+    forget()
+
+
+def forget() -> None:
+    with connection.cursor() as sql:
+        sql.execute("DEALLOCATE ALL")
+    prepared._states.clear()
 
 
 def create(count: int, *, key: str = "") -> None:
@@ -127,7 +138,7 @@ def test_a_claim_walks_the_claimable_index_and_then_primary_keys(statistics: Cal
     assert "execution_claimable" in indexes, text
     assert indexes <= {
         "execution_claimable", "execution_claimable_keyed", "execution_open_of_job", "execution_one_running_per_job",
-        "jobs_execution_pkey",
+        "execution_of_worker", "jobs_execution_pkey",
     }, text  # fmt: skip
     update = text[text.index("Update on jobs_execution") :]
     assert "using jobs_execution_pkey" in update.split("Update on jobs_job")[0], text
@@ -150,11 +161,35 @@ def test_an_outcome_is_written_by_primary_keys_alone(statistics: Callable[[], No
 
 
 @pytest.fixture
-def not_pooled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "_pooled", False)
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of any size are."""
+    monkeypatch.setattr(prepared, "LARGE_BYTES", 0)
 
 
-@pytest.mark.usefixtures("not_pooled")
+def names_known() -> int:
+    with connection.cursor() as sql:
+        sql.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'ductape_%'")
+        return int(sql.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements_are_planned_once_and_only_while_the_tables_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "LOOK_SECONDS", 0.0)
+    with connection.cursor() as sql:
+        sql.execute(f"TRUNCATE {', '.join(TABLES)}")
+    owner = worker()
+    create(1)
+    analyze()
+    assert (len(claim(owner, "default", 1)), names_known()) == (1, 0)
+    create(ROWS)
+    assert (len(claim(owner, "default", 1)), names_known()) == (1, 1)
+    assert (len(claim(owner, "default", 1)), names_known()) == (1, 1)
+    with connection.cursor() as sql:
+        sql.execute(f"TRUNCATE {', '.join(TABLES)}")
+    assert (len(claim(owner, "default", 1)), names_known()) == (0, 0)
+
+
+@pytest.mark.usefixtures("large")
 @pytest.mark.django_db(transaction=True)
 def test_behind_a_pooler_that_forgets_prepared_statements_they_are_sent_in_full() -> None:
     create(3)
@@ -167,7 +202,7 @@ def test_behind_a_pooler_that_forgets_prepared_statements_they_are_sent_in_full(
     assert len(claim(owner, "default", 1)) == 1
 
 
-@pytest.mark.usefixtures("not_pooled")
+@pytest.mark.usefixtures("large")
 @pytest.mark.django_db(transaction=True)
 def test_a_pooler_seen_within_a_transaction_costs_one_claim() -> None:
     create(2, key="only-two")
@@ -180,11 +215,11 @@ def test_a_pooler_seen_within_a_transaction_costs_one_claim() -> None:
     assert len(claim(owner, "default", 1, cursor)) == 1
 
 
-@pytest.mark.usefixtures("not_pooled")
+@pytest.mark.usefixtures("large")
 @pytest.mark.django_db(transaction=True)
 def test_a_statement_that_another_client_of_the_pooler_prepared_is_no_error() -> None:
     create(2)
     owner = worker()
     assert len(claim(owner, "default", 1)) == 1
-    prepared._known.clear()  # a new client, handed a server connection that knows the name
+    prepared._states.clear()  # a new client, handed a server connection that knows the name
     assert len(claim(owner, "default", 1)) == 1

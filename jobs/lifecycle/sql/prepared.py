@@ -4,12 +4,18 @@ Planning a claim costs more than a small claim does. `PREPARE` and `EXECUTE` are
 texts, so that the settings a statement needs travel with it in one round trip. Behind a pooler
 that gives each transaction another server connection, a prepared statement may not be there:
 seen once, and this process sends its statements in full from then on.
+
+A plan that was made while a table was (nearly) empty joins by reading all of it, since that costs
+nothing then, and would go on doing so while the table fills. Statements are therefore prepared only
+while the tables are large enough to be looked up by their keys, whatever the planner knows of them.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,7 +27,22 @@ logger = logging.getLogger(__name__)
 
 _STRANGERS = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
-_known: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # a driver's connection → what it has prepared
+LARGE_BYTES = 16 * 8192  # some hundred rows
+LOOK_SECONDS = 2.0  # how often each connection looks at the sizes
+
+_SMALLEST = "SELECT least(pg_relation_size('jobs_job'), pg_relation_size('jobs_execution'))"
+
+
+@dataclass(slots=True)
+class _State:
+    """Of one connection of the driver."""
+
+    names: set[str] = field(default_factory=set)  # what it has prepared
+    looked_at: float = -LOOK_SECONDS
+    large: bool = False
+
+
+_states: WeakKeyDictionary[Any, _State] = WeakKeyDictionary()
 _pooled = False
 
 
@@ -31,7 +52,7 @@ def execute(sql: Any, settings: str, text: str, values: Mapping[str, Any]) -> No
     `text` has placeholders `%(name)s` and no other percent sign. Inside a transaction a pooler's first
     strange answer is raised, since it has ended that transaction; the next call goes through.
     """
-    if not _pooled:
+    if not _pooled and _are_large(sql):
         try:
             name = _prepared(sql, text, values)
             slots = ", ".join(f"%({value})s" for value in values)
@@ -49,14 +70,26 @@ def execute(sql: Any, settings: str, text: str, values: Mapping[str, Any]) -> No
     sql.nextset()
 
 
+def _are_large(sql: Any) -> bool:
+    """Whether the tables are, looked at lately; if not, what was prepared is forgotten."""
+    state, now = _states.setdefault(sql.connection, _State()), time.monotonic()
+    if now - state.looked_at >= LOOK_SECONDS:
+        sql.execute(_SMALLEST)
+        state.looked_at, state.large = now, sql.fetchone()[0] >= LARGE_BYTES
+        if not state.large and state.names:
+            sql.execute("; ".join(f"DEALLOCATE {name}" for name in sorted(state.names)))
+            state.names.clear()
+    return state.large
+
+
 def _prepared(sql: Any, text: str, values: Mapping[str, Any]) -> str:
     """The statement's name in this connection, prepared if it was not."""
     name = f"ductape_{blake2b(text.encode(), digest_size=8).hexdigest()}"
-    known = _known.setdefault(sql.connection, set())
-    if name not in known:
+    names = _states[sql.connection].names
+    if name not in names:
         slots = {value: f"${number}" for number, value in enumerate(values, start=1)}
         sql.execute(f"PREPARE {name} AS {text % slots}")
-        known.add(name)
+        names.add(name)
     return name
 
 
