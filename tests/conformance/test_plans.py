@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -163,17 +164,21 @@ def test_an_outcome_is_written_by_primary_keys_alone(statistics: Callable[[], No
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables of any size are."""
-    monkeypatch.setattr(prepared, "LARGE_BYTES", 0)
+    monkeypatch.setattr(prepared, "SMALL_BYTES", 0)
+
+
+def times_prepared() -> list[datetime]:
+    with connection.cursor() as sql:
+        sql.execute("SELECT prepare_time FROM pg_prepared_statements WHERE name LIKE 'ductape_%'")
+        return [row[0] for row in sql.fetchall()]
 
 
 def names_known() -> int:
-    with connection.cursor() as sql:
-        sql.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'ductape_%'")
-        return int(sql.fetchone()[0])
+    return len(times_prepared())
 
 
 @pytest.mark.django_db(transaction=True)
-def test_statements_are_planned_once_and_only_while_the_tables_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statements_are_planned_once_for_tables_of_about_that_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepared, "LOOK_SECONDS", 0.0)
     with connection.cursor() as sql:
         sql.execute(f"TRUNCATE {', '.join(TABLES)}")
@@ -183,7 +188,12 @@ def test_statements_are_planned_once_and_only_while_the_tables_are_large(monkeyp
     assert (len(claim(owner, "default", 1)), names_known()) == (1, 0)
     create(ROWS)
     assert (len(claim(owner, "default", 1)), names_known()) == (1, 1)
-    assert (len(claim(owner, "default", 1)), names_known()) == (1, 1)
+    (planned,) = times_prepared()
+    assert (len(claim(owner, "default", 1)), times_prepared()) == (1, [planned])
+    create(2 * ROWS)
+    assert len(claim(owner, "default", 1)) == 1
+    (again,) = times_prepared()
+    assert again > planned
     with connection.cursor() as sql:
         sql.execute(f"TRUNCATE {', '.join(TABLES)}")
     assert (len(claim(owner, "default", 1)), names_known()) == (0, 0)

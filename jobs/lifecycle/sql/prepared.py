@@ -5,9 +5,9 @@ texts, so that the settings a statement needs travel with it in one round trip. 
 that gives each transaction another server connection, a prepared statement may not be there:
 seen once, and this process sends its statements in full from then on.
 
-A plan that was made while a table was (nearly) empty joins by reading all of it, since that costs
-nothing then, and would go on doing so while the table fills. Statements are therefore prepared only
-while the tables are large enough to be looked up by their keys, whatever the planner knows of them.
+A plan that was made while a table was small joins by reading all of it, since that costs nothing
+then, and would go on doing so while the table fills. Statements are therefore prepared only while the
+tables are not (nearly) empty, and anew when one of them has doubled or halved.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 _STRANGERS = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
-LARGE_BYTES = 16 * 8192  # some hundred rows
-LOOK_SECONDS = 2.0  # how often each connection looks at the sizes
+SMALL_BYTES = 16 * 8192  # some hundred rows
+LOOK_SECONDS = 0.5  # how often each connection looks at the sizes
 
-_SMALLEST = "SELECT least(pg_relation_size('jobs_job'), pg_relation_size('jobs_execution'))"
+_SIZES = "SELECT pg_relation_size('jobs_job'), pg_relation_size('jobs_execution')"
 
 
 @dataclass(slots=True)
@@ -38,8 +38,9 @@ class _State:
     """Of one connection of the driver."""
 
     names: set[str] = field(default_factory=set)  # what it has prepared
+    sizes: tuple[int, int] = (0, 0)  # of the tables when it began to
     looked_at: float = -LOOK_SECONDS
-    large: bool = False
+    small: bool = True
 
 
 _states: WeakKeyDictionary[Any, _State] = WeakKeyDictionary()
@@ -52,7 +53,7 @@ def execute(sql: Any, settings: str, text: str, values: Mapping[str, Any]) -> No
     `text` has placeholders `%(name)s` and no other percent sign. Inside a transaction a pooler's first
     strange answer is raised, since it has ended that transaction; the next call goes through.
     """
-    if not _pooled and _are_large(sql):
+    if not _pooled and not _are_small(sql):
         try:
             name = _prepared(sql, text, values)
             slots = ", ".join(f"%({value})s" for value in values)
@@ -70,16 +71,21 @@ def execute(sql: Any, settings: str, text: str, values: Mapping[str, Any]) -> No
     sql.nextset()
 
 
-def _are_large(sql: Any) -> bool:
-    """Whether the tables are, looked at lately; if not, what was prepared is forgotten."""
+def _are_small(sql: Any) -> bool:
+    """Whether the tables are (nearly) empty, looked at lately; what was prepared for others is forgotten."""
     state, now = _states.setdefault(sql.connection, _State()), time.monotonic()
-    if now - state.looked_at >= LOOK_SECONDS:
-        sql.execute(_SMALLEST)
-        state.looked_at, state.large = now, sql.fetchone()[0] >= LARGE_BYTES
-        if not state.large and state.names:
+    if now - state.looked_at < LOOK_SECONDS:
+        return state.small
+    sql.execute(_SIZES)
+    sizes = sql.fetchone()
+    state.looked_at, state.small = now, min(sizes) < SMALL_BYTES
+    alike = all(before / 2 <= size <= before * 2 for before, size in zip(state.sizes, sizes, strict=True))
+    if state.small or not alike:
+        if state.names:
             sql.execute("; ".join(f"DEALLOCATE {name}" for name in sorted(state.names)))
             state.names.clear()
-    return state.large
+        state.sizes = sizes
+    return state.small
 
 
 def _prepared(sql: Any, text: str, values: Mapping[str, Any]) -> str:
