@@ -174,9 +174,9 @@ def _copy(sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
             differing.append([_copied(value, known) for value in column])
     fields += [_copied(value, known).replace("%", "%%") for value in constants.values()]
     form = "\t".join(fields) + "\n"
-    lines = [form % values for values in zip(*differing, strict=True)]  # a row's own id always differs
+    lines = [form % values for values in zip(*differing, strict=True)] if differing else [form % ()] * len(rows)
     with sql.copy(f"COPY {model._meta.db_table} ({names}) FROM STDIN") as copy:
-        copy.write("".join(lines or [form % ()]))
+        copy.write("".join(lines))
 
 
 def _copied(value: Any, known: dict[Any, str]) -> str:
