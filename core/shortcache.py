@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+EARLY = 0.2  # of its time: so long before it is over one caller asks anew, while the others still have the answer
+
 _all: weakref.WeakSet[ShortCache] = weakref.WeakSet()  # type: ignore[type-arg]  # of any key and value
 
 
@@ -25,6 +27,7 @@ class ShortCache(Generic[K, V]):
         self._seconds = seconds
         self._size = size
         self._kept: dict[K, tuple[float, V]] = {}
+        self._asking: set[K] = set()  # what is asked anew before its time is over
         self._generation = 0
         self._lock = threading.Lock()
         _all.add(self)
@@ -32,13 +35,27 @@ class ShortCache(Generic[K, V]):
     def get(self, key: K, find: Callable[[], V]) -> V:
         """The answer kept for `key`, else what `find` answers. What `find` raises is raised, and not kept."""
         kept = self._kept.get(key)
-        if kept is not None and kept[0] > time.monotonic():
+        if kept is None or (left := kept[0] - time.monotonic()) <= 0:
+            return self._find(key, find)
+        if left > EARLY * self._seconds or not self._first_to_ask(key):
             return kept[1]
+        try:
+            return self._find(key, find)
+        finally:
+            self._asking.discard(key)
+
+    def _first_to_ask(self, key: K) -> bool:
+        with self._lock:
+            first = key not in self._asking
+            self._asking.add(key)
+        return first
+
+    def _find(self, key: K, find: Callable[[], V]) -> V:
         generation = self._generation
         value = find()
         with self._lock:
             if generation == self._generation:  # else it was read before somebody's change
-                if len(self._kept) >= self._size:
+                if len(self._kept) >= self._size and key not in self._kept:
                     self._kept.clear()
                 self._kept[key] = (time.monotonic() + self._seconds, value)
         return value
