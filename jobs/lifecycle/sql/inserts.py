@@ -93,7 +93,7 @@ def _insert_rows(connection: BaseDatabaseWrapper, sql: Any, model: type[models.M
     if not rows:
         return
     if connection.vendor == "postgresql":
-        _copy(sql, model, rows)
+        _copy(connection, sql, model, rows)
     else:
         sql.executemany(_insert(model), [_bound(connection, row) for row in rows])
 
@@ -156,7 +156,7 @@ def _literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''").replace("%", "%%") + "'"
 
 
-def _copy(sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
+def _copy(connection: BaseDatabaseWrapper, sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
     """COPY, as text written here: psycopg's own adaptation of 55 values a row takes many times as long.
 
     Most columns have one value in all rows of a batch: these are written once, into the form of a row.
@@ -175,7 +175,8 @@ def _copy(sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
     fields += [_copied(value, known).replace("%", "%%") for value in constants.values()]
     form = "\t".join(fields) + "\n"
     lines = [form % values for values in zip(*differing, strict=True)] if differing else [form % ()] * len(rows)
-    with sql.copy(f"COPY {model._meta.db_table} ({names}) FROM STDIN") as copy:
+    # Django gives its own errors to what is executed, and not to a COPY.
+    with connection.wrap_database_errors, sql.copy(f"COPY {model._meta.db_table} ({names}) FROM STDIN") as copy:
         copy.write("".join(lines))
 
 
