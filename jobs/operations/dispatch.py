@@ -33,7 +33,7 @@ from core.tenancy.visibility import Place, find_place
 from core.times import from_ms, to_ms
 from executors import registry
 from jobs import notices, wakeup
-from jobs.lifecycle.create import Draft, NewJob, draft, store, store_many
+from jobs.lifecycle.create import Draft, NewJob, draft, store_many
 from jobs.operations import idempotency, unique
 from jobs.operations.gathering import Gathering
 from jobs.operations.idempotency import Asked
@@ -317,14 +317,6 @@ def _fields(request: DispatchRequest) -> dict[str, Any]:
 _DEFAULTS = [(each.name, each.default) for each in fields(DispatchRequest) if each.name != "idempotency_key"]
 
 
-def _write(drafts: Sequence[Draft]) -> None:
-    """Store jobs without keys in a transaction of their own."""
-    if len(drafts) == 1:
-        store(drafts[0])
-    else:
-        store_many(drafts)
-
-
 def _tell(drafts: Sequence[Draft]) -> None:
     """Wake whoever has something to do; after the commit."""
     queues = {new.queue for new in drafts if new.run is not None}
@@ -336,7 +328,7 @@ def _tell(drafts: Sequence[Draft]) -> None:
         notices.tell_due()
 
 
-_together = Gathering(_write, _tell)
+_together = Gathering(store_many, _tell)
 
 
 def _of(new: Draft) -> Dispatched:
