@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from core.clock import database_now
 from core.errors import Invalid
@@ -146,10 +147,12 @@ def reschedule(
         raise IllegalTransition(Verb.RESCHEDULE, JobStatus.RUNNING, "a one-off that is running has no next run")
     if schedule.limit is not None and job.occurrences_opened - _unstarted(runs) >= schedule.limit:
         raise Invalid.field("limit", f"{job.occurrences_opened} runs have started already: it must be more than that")
+    runs = _give_way(job, runs, now=now)
     first = first_occurrence(schedule, now=now)
+    if first is not None and first <= now and schedule.recurring and _is_told(job, first):
+        first = next_occurrence(schedule, after=now)
     if first is None:
         raise Invalid.field("endDate", "no occurrence is left before it", code="no_occurrence")
-    runs = _give_way(job, runs, now=now)
     for name, value in schedule_columns(schedule).items():
         setattr(job, name, value)
     paused = job.paused_at is not None and schedule.recurring
@@ -174,6 +177,12 @@ def reschedule(
 def _unstarted(runs: Sequence[Execution]) -> int:
     """Occurrences that count against the limit only because they were about to run."""
     return sum(1 for run in runs if not run.attempt and run.trigger == Trigger.SCHEDULE)
+
+
+def _is_told(job: Job, occurrence: datetime) -> bool:
+    """Whether the history has that occurrence: it ran, was skipped or was missed, and does not come again."""
+    of_schedule = Execution.objects.filter(job_id=job.pk, trigger=Trigger.SCHEDULE, scheduled_at__lte=occurrence)
+    return of_schedule.filter(Q(scheduled_at=occurrence) | Q(last_scheduled_at__gte=occurrence)).exists()
 
 
 def _give_way(job: Job, runs: list[Execution], *, now: datetime) -> list[Execution]:

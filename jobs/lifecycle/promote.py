@@ -6,17 +6,19 @@ that is over becomes claimable. Any number of schedulers at once: each takes oth
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 
 from core import failpoints
 from core.clock import database_now
+from core.ids import encode
 from jobs.lifecycle.create import build_run, schedule_of
 from jobs.lifecycle.rows import move_job, move_run, open_runs, record_event
 from jobs.lifecycle.sql import dialect
@@ -25,7 +27,10 @@ from jobs.models import Execution, Hold, Job
 from jobs.schedule import Schedule, Span, due_at, plan_promotion
 from jobs.states import EventType, JobStatus, RunStatus, Trigger
 
+logger = logging.getLogger(__name__)
+
 BATCH = 200  # jobs in one transaction: short enough that nobody waits for it
+PUT_OFF = timedelta(minutes=1)  # how long a job rests that could not be promoted
 SEQUENCE_LOOK = timedelta(milliseconds=200)  # `misfire: all` looks so often whether its run has ended
 
 STILL_RUNNING = "previous run still running"
@@ -98,11 +103,46 @@ def next_due() -> Due:
 
 def open_due_runs(limit: int = BATCH) -> Promoted:
     """Open a run for each occurrence that came due, record those that were missed or skipped,
-    and move each job to its next occurrence: one transaction, rows taken with SKIP LOCKED."""
+    and move each job to its next occurrence: one transaction, rows taken with SKIP LOCKED.
+
+    A job that cannot be promoted keeps no other from it: where a batch is refused, each of its jobs
+    goes alone, and the one that is refused again is put off.
+    """
+    try:
+        return _open_due_runs(limit)
+    except (OperationalError, InterfaceError):  # the database is away
+        raise
+    except Exception:
+        logger.exception("a batch of due jobs cannot be promoted: each goes alone")
+    promoted = Promoted()
+    for job_id in _due_ids(limit):
+        try:
+            promoted.add(_open_due_runs(1, only=job_id))
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("%s cannot be promoted: tried again in %s", encode("job", job_id), PUT_OFF)
+            _put_off(job_id)
+    promoted.full = True  # look again at once: these were the first that are due, not all
+    return promoted
+
+
+def _due_ids(limit: int) -> list[UUID]:
+    due = Job.objects.filter(next_due_at__lte=database_now()).order_by("next_due_at")
+    return list(due.values_list("pk", flat=True)[:limit])
+
+
+def _put_off(job_id: UUID) -> None:
+    """Let the scheduler look at the job later. Its next occurrence stays what it is."""
+    now = database_now()
+    Job.objects.filter(pk=job_id, next_due_at__lte=now).update(next_due_at=now + PUT_OFF)
+
+
+def _open_due_runs(limit: int, *, only: UUID | None = None) -> Promoted:
     promoted = Promoted()
     with transaction.atomic():
         now = database_now()
-        jobs, queues = dialect(connection).take_due(connection, now, limit)
+        jobs, queues = dialect(connection).take_due(connection, now, limit, only)
         if not jobs and not queues:
             return promoted
         promoted.full = len(jobs) + len(queues) == limit

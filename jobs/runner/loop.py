@@ -24,12 +24,12 @@ from executors.isolated import Died
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
-from jobs.lifecycle.settle import Postponed, Settlement
+from jobs.lifecycle.settle import Settlement
 from jobs.runner.database import DatabaseThread
 from jobs.runner.flights import Flights, Flying, Held
 from jobs.runner.isolation import Isolation
 from jobs.runner.keeper import Keeper
-from jobs.runner.outcome import decide
+from jobs.runner.outcome import decide, tell
 from jobs.runner.resolution import Resolution
 from jobs.runner.settler import Settler
 
@@ -44,7 +44,6 @@ GRACE_SECONDS = 5.0  # past its deadline, for an attempt that ignores being canc
 DRAIN_SECONDS = 25.0  # runs that are not done by then are handed back
 RETRY_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
-LOGGED_CHARACTERS = 200  # of an error; all of it is in the history
 COLLECT_AFTER = 10_000  # objects that are new; a run makes some sixty, and nearly all go by themselves
 
 
@@ -328,7 +327,7 @@ class Runner:
             return
         settlement = decide(flying.claim, outcome, random=random.random())  # noqa: S311 - jitter
         if settlement.code:
-            _tell(flying.claim, settlement)
+            tell(flying.claim, settlement)
         self._settler.put(settlement)
 
     def _settled(self, outcomes: Sequence[Settlement]) -> None:
@@ -398,19 +397,6 @@ class Runner:
                     logger.error("run %d of %s: %s", flying.claim.number, encode("job", flying.claim.job_id), text)
                     self._end(flying, Failed(code=TIMEOUT, message=text, retryable=True))
                     flying.dropped = True
-
-
-def _tell(claim: Claim, settlement: Settlement) -> None:
-    """A line for an attempt that failed: a warning where the run has failed with it."""
-    job_id, error = encode("job", claim.job_id), " ".join(settlement.error.split())[:LOGGED_CHARACTERS]
-    if isinstance(settlement, Postponed):
-        text = "run %d of %s: attempt %d failed with %s, the next one in %.1f s: %s"
-        logger.debug(
-            text, claim.number, job_id, claim.attempt, settlement.code, settlement.delay_ms / 1000, error
-        )  # fmt: skip
-    else:
-        text = "run %d of %s failed with %s at attempt %d: %s"
-        logger.warning(text, claim.number, job_id, settlement.code, claim.attempt, error)
 
 
 async def _end_the_rest() -> None:

@@ -1,16 +1,21 @@
-"""What an attempt's outcome means for its run: decided once, here, and pure."""
+"""What an attempt's outcome means for its run: decided once, here, and told in the log where it failed."""
 
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from core.backoff import RetryConfig, delay_ms
+from core.ids import encode
 from executors.base import INTERNAL_ERROR, Done, Failed, Outcome
 from jobs.lifecycle.claim import Claim
 from jobs.lifecycle.settle import Finished, Postponed, Settlement, result_text
 
+logger = logging.getLogger(__name__)
+
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0  # a server that asks for more is asked again after a day
+LOGGED_CHARACTERS = 200  # of an error; all of it is in the history
 
 
 def decide(claim: Claim, outcome: Outcome, *, random: float) -> Settlement:
@@ -31,6 +36,19 @@ def decide(claim: Claim, outcome: Outcome, *, random: float) -> Settlement:
     return Finished.failed(
         claim.run_id, claim.job_id, claim.fence, code=outcome.code, error=outcome.message, retryable=worth_it
     )
+
+
+def tell(claim: Claim, settlement: Settlement) -> None:
+    """A line for an attempt that failed: a warning where the run has failed with it."""
+    job_id, error = encode("job", claim.job_id), " ".join(settlement.error.split())[:LOGGED_CHARACTERS]
+    if isinstance(settlement, Postponed):
+        text = "run %d of %s: attempt %d failed with %s, the next one in %.1f s: %s"
+        logger.debug(
+            text, claim.number, job_id, claim.attempt, settlement.code, settlement.delay_ms / 1000, error
+        )  # fmt: skip
+    else:
+        text = "run %d of %s failed with %s at attempt %d: %s"
+        logger.warning(text, claim.number, job_id, settlement.code, claim.attempt, error)
 
 
 _DEFAULT = RetryConfig()

@@ -19,13 +19,14 @@ from pytest_django import Settings
 
 from core.clock import database_now, shift
 from core.errors import Invalid
+from core.ids import encode
 from core.times import to_ms
 from core.zones import TZDATA_VERSION
 from jobs.api.shapes import run_shape
 from jobs.ended import ended_runs, last_event
 from jobs.lifecycle import intervene
 from jobs.lifecycle.claim import claim
-from jobs.lifecycle.promote import SEQUENCE_LOOK, next_due, promote_due
+from jobs.lifecycle.promote import PUT_OFF, SEQUENCE_LOOK, next_due, promote_due
 from jobs.lifecycle.settle import Finished, settle
 from jobs.models import Execution, Job
 from jobs.schedule import first_occurrence, parse_schedule, preview
@@ -486,3 +487,53 @@ def test_a_promotion_reads_what_it_needs_at_once(time: Time) -> None:
     assert [
         query["sql"] for query in queries if 'FROM "jobs_job"' in query["sql"] and "next_due_at" not in query["sql"]
     ] == []
+
+
+def test_a_new_grid_through_an_occurrence_that_ran_goes_on_after_it(time: Time) -> None:
+    job = new_job({"every": 60_000})
+    run_through(time)
+    (ran,) = runs_of(job)
+    time.pass_(timedelta(seconds=30))
+    again = {"every": 120_000, "start_at": to_ms(ran.scheduled_at)}
+    intervene.reschedule(job.pk, parse_schedule(again, now=database_now()), as_given=again)
+    assert fresh(job).next_run_at == ran.scheduled_at + timedelta(minutes=2)
+    time.pass_(2 * MINUTE)
+    run_through(time)
+    assert [run.scheduled_at for run in runs_of(job)] == [ran.scheduled_at, ran.scheduled_at + 2 * MINUTE]
+
+
+def test_a_new_grid_through_what_was_missed_does_not_tell_it_again(time: Time) -> None:
+    job = down_for(time, 10 * MINUTE, misfire="skip")
+    promote_all()
+    begin = runs_of(job)[0].scheduled_at
+    missed = Execution.objects.get(job=job, status="missed")
+    ninth = begin + 9 * MINUTE
+    assert missed.scheduled_at < ninth <= (missed.last_scheduled_at or begin)
+    again = {"every": 180_000, "start_at": to_ms(begin)}
+    intervene.reschedule(job.pk, parse_schedule(again, now=database_now()), as_given=again)
+    assert fresh(job).next_run_at == ninth + 3 * MINUTE
+
+
+@pytest.mark.parametrize("schedule", [{"every": 60_000}, {"start_at": 1_000}])
+def test_a_job_that_cannot_be_promoted_keeps_no_other_from_it(
+    time: Time, schedule: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug made it due at an occurrence that the history has: the database refuses the row."""
+    bad = new_job(schedule)
+    run_through(time)
+    (ran,) = runs_of(bad)
+    good = [new_job({"every": 60_000}) for _ in range(3)]
+    once = new_job({"start_at": to_ms(database_now() + MINUTE)})
+    run_through(time)
+    time.pass_(2 * MINUTE)
+    Job.objects.filter(pk=bad.pk).update(
+        status="scheduled", next_run_at=ran.scheduled_at, next_due_at=database_now() - HOUR, completed_at=None
+    )
+    promote_all()
+    assert all("queued" in [run.status for run in runs_of(job)] for job in (*good, once))
+    assert [run.pk for run in runs_of(bad)] == [ran.pk]
+    put_off = fresh(bad)
+    assert (put_off.status, put_off.next_run_at) == ("scheduled", ran.scheduled_at)
+    assert put_off.next_due_at is not None
+    assert timedelta(seconds=50) < put_off.next_due_at - database_now() <= PUT_OFF
+    assert f"{encode('job', bad.pk)} cannot be promoted" in caplog.text

@@ -32,6 +32,7 @@ from jobs.models import Job
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -269,7 +270,7 @@ PROMOTED_COLUMNS = [field.attname for field in Job._meta.concrete_fields if fiel
 _TAKE_DUE = """
 WITH d AS MATERIALIZED (
   SELECT {columns} FROM jobs_job
-  WHERE next_due_at <= %(now)s::timestamptz
+  WHERE next_due_at <= %(now)s::timestamptz{only}
   ORDER BY next_due_at
   LIMIT %(room)s
   FOR NO KEY UPDATE SKIP LOCKED
@@ -295,17 +296,26 @@ SELECT j.id IS NOT NULL, {d_columns} FROM d LEFT JOIN j ON j.id = d.id
 """
 
 
-def take_due(connection: BaseDatabaseWrapper, now: datetime, room: int) -> tuple[list[Job], list[str]]:
+def take_due(
+    connection: BaseDatabaseWrapper, now: datetime, room: int, only: UUID | None = None
+) -> tuple[list[Job], list[str]]:
     """Lock up to `room` jobs that are due and that nobody has locked, and promote those that do not recur.
 
+    With `only`, no other job than that.
     The others, with PROMOTED_COLUMNS, for the caller to promote; the queue of each run that was opened here.
     In the caller's transaction.
     """
     columns, of_d = (", ".join(f'{prefix}"{name}"' for name in PROMOTED_COLUMNS) for prefix in ("", "d."))
     run_names, run_values = run_columns()
-    text = _TAKE_DUE.format(columns=columns, d_columns=of_d, run_names=run_names, run_values=run_values)
+    values: dict[str, Any] = {"now": now, "room": room}
+    if only is not None:
+        values["only"] = only
+    text = _TAKE_DUE.format(
+        columns=columns, d_columns=of_d, run_names=run_names, run_values=run_values,
+        only="" if only is None else " AND id = %(only)s::uuid",
+    )  # fmt: skip
     with connection.cursor() as sql:
-        execute(sql, _PLAN, text, {"now": now, "room": room})
+        execute(sql, _PLAN, text, values)
         rows = sql.fetchall()
     recurring, queue = PROMOTED_COLUMNS.index("recurring") + 1, PROMOTED_COLUMNS.index("queue") + 1
     jobs = [Job.from_db(connection.alias, PROMOTED_COLUMNS, row[1:]) for row in rows if row[recurring]]

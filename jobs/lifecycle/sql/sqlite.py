@@ -212,9 +212,16 @@ def next_due(connection: BaseDatabaseWrapper) -> tuple[datetime | None, datetime
     return occurrence, backoff
 
 
-def take_due(connection: BaseDatabaseWrapper, now: datetime, room: int) -> tuple[list[Job], list[str]]:
-    """Up to `room` jobs that are due, all for the caller to promote. In the caller's transaction, which is alone."""
+def take_due(
+    connection: BaseDatabaseWrapper, now: datetime, room: int, only: UUID | None = None
+) -> tuple[list[Job], list[str]]:
+    """Up to `room` jobs that are due (with `only`, no other than that), all for the caller to promote.
+
+    In the caller's transaction, which is alone.
+    """
     due = Job.objects.using(connection.alias).filter(next_due_at__lte=now).order_by("next_due_at")
+    if only is not None:
+        due = due.filter(pk=only)
     return list(due[:room]), []
 
 
