@@ -21,9 +21,10 @@ from django.conf import settings
 from django.db import connection
 
 REMEASURE_SECONDS = 10.0  # how far two clocks drift apart in that time is far below a millisecond
+STEP_SECONDS = 0.05  # a wall clock that moved so far against the monotonic one was set, or the machine slept
 
 _lock = threading.Lock()
-_measured: tuple[float, datetime] | None = None  # (monotonic seconds, database time at that moment)
+_measured: tuple[float, datetime, float] | None = None  # monotonic seconds, then: database time, wall minus monotonic
 _offset = timedelta(milliseconds=int(os.environ.get("CLOCK_OFFSET_MS", "0")))
 
 
@@ -40,6 +41,8 @@ def machine_now() -> datetime:
 def database_now() -> datetime:
     """The database's time, aware UTC; at most one query every REMEASURE_SECONDS.
 
+    Measured anew at once where the machine slept or its clock was set: the database may be on it.
+
     Raises django.db.OperationalError when it has to measure and the database is away.
     """
     if connection.vendor != "postgresql":
@@ -47,13 +50,13 @@ def database_now() -> datetime:
     global _measured
     at = time.monotonic()
     measured = _measured
-    if measured is None or at - measured[0] > REMEASURE_SECONDS:
+    if measured is None or at - measured[0] > REMEASURE_SECONDS or abs(time.time() - at - measured[2]) > STEP_SECONDS:
         with connection.cursor() as cursor:
             cursor.execute("SELECT clock_timestamp()")
             (now,) = cursor.fetchone()
         at = time.monotonic()
         with _lock:
-            _measured = measured = (at, now)
+            _measured = measured = (at, now, time.time() - at)
     return measured[1] + timedelta(seconds=at - measured[0]) + offset()
 
 
