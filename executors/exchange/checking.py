@@ -27,6 +27,12 @@ from executors.expressions import LAST_RUN, Unknown, check_expressions, never_co
 from executors.own_headers import IDEMPOTENCY_KEY, IN_A_RECURRING_INPUT, IN_AN_INPUT, OF_THE_RUN
 
 MOST_PROBLEMS = 20
+# Keywords whose verdict on an object or list does not rest on the values in it.
+_BY_SHAPE = frozenset({
+    "additionalProperties", "dependentRequired", "maxItems", "maxProperties", "minItems", "minProperties", "required",
+    "type",
+})  # fmt: skip
+_OF_A_CONDITION = frozenset({"then", "else"})
 _ENCODED = 12  # characters that one may become in a URL: four bytes, %XX each
 
 
@@ -160,10 +166,27 @@ def _long_url(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
         yield FieldError(max(lengths, default=(0, "input"))[1], "invalid", str(error))
 
 
-def _told(error: ValidationError, placed: Placed) -> Iterator[FieldError]:
-    """What a schema did not like, at the field that it is about."""
+def _is_open(error: ValidationError, placed: Placed) -> bool:
+    """Whether the error rests on what is unknown yet: in its own value, or in what an `if` asked about."""
     if isinstance(error.instance, Unknown):
-        return  # known in the worker
+        return True
+    if not _OF_A_CONDITION.isdisjoint(error.absolute_schema_path) and _has_unknown(placed.body):
+        return True
+    return error.validator not in _BY_SHAPE and _has_unknown(error.instance)
+
+
+def _has_unknown(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_unknown, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_unknown, value))
+    return isinstance(value, Unknown)
+
+
+def _told(error: ValidationError, placed: Placed) -> Iterator[FieldError]:
+    """What a schema did not like, at the field that it is about; nothing of what only the worker can know."""
+    if _is_open(error, placed):
+        return
     path = [str(step) for step in error.absolute_path]
     code = f"schema_{error.validator}"
     wanted: Any = error.validator_value

@@ -284,6 +284,40 @@ def test_what_only_the_time_of_a_run_decides_is_left_to_it(receiver: Receiver) -
         dispatch(maximum=1_000)
 
 
+UNKNOWN = "$Secret{TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "body", "wrong"),
+    [
+        ({"anyOf": [{"properties": {"a": {"const": 1}}}]}, {"a": UNKNOWN}, None),
+        ({"anyOf": [{"properties": {"a": {"const": 1}}}]}, {"a": 2, "b": 3}, "schema_anyOf"),
+        ({"oneOf": [{"required": ["a"]}, {"properties": {"a": {"type": "string"}}}]}, {"a": UNKNOWN}, None),
+        ({"not": {"properties": {"a": {"type": "string"}}}}, {"a": UNKNOWN}, None),
+        ({"properties": {"a": {"enum": [["x"], ["y"]]}}}, {"a": [UNKNOWN]}, None),
+        ({"properties": {"a": {"const": {"b": "x"}}}}, {"a": {"b": UNKNOWN}}, None),
+        ({"properties": {"a": {"contains": {"const": "x"}}}}, {"a": ["y", UNKNOWN]}, None),
+        ({"properties": {"a": {"contains": {"const": "x"}}}}, {"a": ["y", "z"], "b": UNKNOWN}, "schema_contains"),
+        ({"properties": {"a": {"uniqueItems": True}}}, {"a": [UNKNOWN, UNKNOWN]}, None),
+        ({"if": {"properties": {"a": {"const": "x"}}}, "else": {"required": ["b"]}}, {"a": UNKNOWN}, None),
+        ({"if": {"properties": {"a": {"const": "x"}}}, "else": {"required": ["b"]}}, {"a": "y"}, "schema_required"),
+        ({"required": ["b"]}, {"a": UNKNOWN}, "schema_required"),
+        ({"properties": {"a": {"maxItems": 1}}}, {"a": [UNKNOWN, UNKNOWN]}, "schema_maxItems"),
+    ],
+)
+def test_a_schema_that_weighs_the_whole_waits_for_what_is_unknown_of_it(
+    receiver: Receiver, schema: dict[str, Any], body: dict[str, Any], wrong: str | None
+) -> None:
+    event = {"tag": "weighed", "method": "POST", "resource": "/w", "body": {"type": "object", **schema}}
+    world = World(receiver, events=[event])
+    if wrong is None:
+        world.check("weighed", body=body)
+        return
+    with pytest.raises(Invalid) as caught:
+        world.check("weighed", body=body)
+    assert list(told(caught).values()) == [wrong]
+
+
 def test_what_looks_like_an_expression_can_be_sent_as_text(world: World) -> None:
     body = {"script": "$$Now() or $$Session{a}{b}", "$$Map{x}": "US$ 5, $$"}
     world.check("free", body=body, query={"q": "$$Secret{TOKEN}"})

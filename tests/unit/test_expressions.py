@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.times import to_ms
-from executors import expressions
 from executors.expressions import (
     ExpressionError,
     Expressions,
@@ -28,6 +27,7 @@ from executors.expressions import (
     references_in,
     resolve,
     resolve_known,
+    values,
 )
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -233,7 +233,7 @@ def test_what_refers_to_nothing_is_known_before_a_run() -> None:
 
 
 def test_references_cannot_blow_an_input_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expressions, "MAX_RESOLVED_CHARACTERS", 60)
+    monkeypatch.setattr(values, "MAX_RESOLVED_CHARACTERS", 60)
 
     assert resolved(["$Secret{KEY}"] * 10) == ["s3cret"] * 10
     with pytest.raises(ExpressionError, match="longer than 60 characters"):
