@@ -10,6 +10,8 @@ class Product(models.Model):
 
     tag = models.CharField(max_length=120, unique=True)
     name = models.CharField(max_length=200)
+    # Goes up with each change of the catalog: who has claimed a run knows whether what it remembers is of before.
+    catalog_version = models.BigIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Model, ProtectedError
+from django.db.models import F, Model, ProtectedError
 
 from core import crypto, strictjson
 from core.errors import Conflict, FieldError
@@ -157,6 +157,8 @@ class _Storing:
                     environment.delete()
                     self.difference.removed.append(f"envs.{slug}")
         self.problems.raise_if_any()
+        if self.difference.created or self.difference.updated or self.difference.removed:
+            Product.objects.filter(pk=self.product.pk).update(catalog_version=F("catalog_version") + 1)
         return self.difference
 
     def _store_product(self) -> Product:

@@ -39,6 +39,7 @@ class Claim(NamedTuple):
     retries: int
     retry_config: str
     timeout: int  # ms
+    catalog_version: int  # of its product, when the run was claimed
 
 
 @dataclass(slots=True)

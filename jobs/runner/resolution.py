@@ -1,6 +1,7 @@
 """Targets, resolved: what a namespace's executor needs of the catalog, remembered for a moment.
 
-A thousand runs of one action ask the catalog once; a change of it is seen within KEEP_SECONDS.
+A thousand runs of one action ask the catalog once. A run that is claimed after a change of its
+product's catalog is made by the changed one: its claim tells the catalog's version.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 
+from core.shortcache import forget_everything
 from core.tenancy.models import Environment
 from executors import registry
 from executors.base import Executor
@@ -40,9 +42,14 @@ class Resolution:
     def __init__(self, database: DatabaseThread) -> None:
         self._database = database
         self._known: dict[tuple[int, str, str], tuple[float, asyncio.Future[Resolved]]] = {}
+        self._versions: dict[int, int] = {}  # the newest seen of each product's catalog
 
     async def of(self, claim: Claim) -> Resolved:
         """The resolved target of a run. Raises core.errors.ApiError when there is none (any more)."""
+        if claim.catalog_version > self._versions.setdefault(claim.product_id, claim.catalog_version):
+            self._versions[claim.product_id] = claim.catalog_version
+            self._known = {}
+            forget_everything()
         key = (claim.environment_id, claim.namespace, claim.target)
         now = time.monotonic()
         known = self._known.get(key)

@@ -144,7 +144,8 @@ j AS (
 )
 SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count,
        (extract(epoch FROM j.scheduled_at) * 1000)::bigint, j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
-       j.retries, j.retry_config, j.timeout
+       j.retries, j.retry_config, j.timeout,
+       (SELECT p.catalog_version FROM tenancy_product p WHERE p.id = j.product_id)
 FROM keyed LEFT JOIN j ON true
 ORDER BY j.priority DESC, j.due_at, j.run_id
 """
