@@ -51,6 +51,7 @@ class DispatchManyView(LeanView):
 
     @extend_schema(
         operation_id="jobs_dispatch_many",
+        summary="Dispatch up to 1 000 jobs",
         tags=["dispatch"],
         parameters=[_KEY],
         request={"application/json": ref("DispatchMany")},
@@ -75,6 +76,7 @@ def dispatch_view(names: TargetNames) -> type[DispatchView]:
     class View(DispatchView):
         @extend_schema(
             operation_id=f"{names.namespace.replace('.', '_')}_dispatch",
+            summary=f"Dispatch a job of {names.namespace}",
             tags=["dispatch"],
             parameters=[_KEY],
             request={"application/json": dispatch_body(names)},

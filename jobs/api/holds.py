@@ -38,14 +38,18 @@ class HoldView(APIView):
 
     required_scope = {"GET": scopes.JOBS_READ, "POST": scopes.JOBS_MANAGE}
 
-    @extend_schema(operation_id="holds_list", tags=["maintenance"], responses={200: ref("Holds")})
+    @extend_schema(operation_id="holds_list", summary="List holds", tags=["maintenance"], responses={200: ref("Holds")})
     def get(self, request: Request, product: str) -> Response:
         """What is held."""
         principal = principal_of(request)
         return Response(_shown(principal, visible_product(principal, product)))
 
     @extend_schema(
-        operation_id="hold", tags=["maintenance"], request={"application/json": _SCOPE}, responses={200: ref("Holds")}
+        operation_id="hold",
+        summary="Hold due runs back",
+        tags=["maintenance"],
+        request={"application/json": _SCOPE},
+        responses={200: ref("Holds")},
     )
     def post(self, request: Request, product: str) -> Response:
         """Due runs of the product (or only of an `env`, a `namespace`) wait from now on, unclaimed."""
@@ -62,6 +66,7 @@ class ReleaseView(APIView):
 
     @extend_schema(
         operation_id="release",
+        summary="Release a hold",
         tags=["maintenance"],
         request={"application/json": _SCOPE},
         responses={200: ref("Holds")},

@@ -46,6 +46,7 @@ class PreviewView(APIView):
 
     @extend_schema(
         operation_id="schedule_preview",
+        summary="Preview a schedule",
         tags=["schedules"],
         request={"application/json": _ASKED},
         responses={200: _TOLD},

@@ -33,7 +33,7 @@ class HealthView(APIView):
     permission_classes = [AllowAny]
 
     @extend_schema(
-        operation_id="healthz", tags=["service"], auth=[], responses={200: obj({"status": one_of("ok")})}
+        operation_id="healthz", summary="Is the process up?", tags=["service"], auth=[], responses={200: obj({"status": one_of("ok")})}
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         """The process is up."""
@@ -47,7 +47,7 @@ class ReadyView(APIView):
     permission_classes = [AllowAny]
 
     @extend_schema(
-        operation_id="readyz", tags=["service"], auth=[], responses={200: ref("Readiness"), 503: ref("Problem")}
+        operation_id="readyz", summary="Is the system ready?", tags=["service"], auth=[], responses={200: ref("Readiness"), 503: ref("Problem")}
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         """Database, broker, a scheduler and a worker seen lately; 503 names what is missing."""
@@ -69,7 +69,9 @@ class WorkersView(APIView):
 
     required_scope = scopes.JOBS_READ
 
-    @extend_schema(operation_id="workers", tags=["service"], responses={200: ref("Workers")})
+    @extend_schema(
+        operation_id="workers", summary="List workers and schedulers", tags=["service"], responses={200: ref("Workers")}
+    )
     def get(self, request: Request) -> Response:
         """Worker processes, those that were lost or stopped in the last hour too, and schedulers. Operator keys only."""
         operators_only(request)
@@ -88,7 +90,12 @@ class QueuesView(APIView):
 
     required_scope = scopes.JOBS_READ
 
-    @extend_schema(operation_id="queues", tags=["service"], responses={200: ref("Queues")})
+    @extend_schema(
+        operation_id="queues",
+        summary="Show how deep and old the queues are",
+        tags=["service"],
+        responses={200: ref("Queues")},
+    )
     def get(self, request: Request) -> Response:
         """Depth and age of each queue; a product's key sees the runs of its product only."""
         Query(request.query_params, ()).done()
@@ -103,7 +110,7 @@ class MetricsView(APIView):
     required_scope = scopes.JOBS_READ
 
     @extend_schema(
-        operation_id="metrics", tags=["service"], responses={(200, "text/plain"): {"type": "string"}}
+        operation_id="metrics", summary="Metrics for Prometheus", tags=["service"], responses={(200, "text/plain"): {"type": "string"}}
     )  # fmt: skip
     def get(self, request: Request) -> HttpResponse:
         """Metrics in Prometheus' text format. Operator keys only (`authorization: {credentials: …}` in its configuration)."""

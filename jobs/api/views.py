@@ -51,7 +51,11 @@ class JobsView(APIView):
     required_scope = scopes.JOBS_READ
 
     @extend_schema(
-        operation_id="jobs_list", tags=["jobs"], parameters=[*FILTER, *list_paging()], responses={200: ref("JobPage")}
+        operation_id="jobs_list",
+        summary="List jobs",
+        tags=["jobs"],
+        parameters=[*FILTER, *list_paging()],
+        responses={200: ref("JobPage")},
     )
     def get(self, request: Request) -> Response:
         """A page of jobs. With `cursor` (empty: the first page) it costs the same however deep it is."""
@@ -86,7 +90,13 @@ class JobView(APIView):
 
     required_scope: ClassVar[dict[str, str]] = {"GET": scopes.JOBS_READ, "DELETE": scopes.JOBS_MANAGE}
 
-    @extend_schema(operation_id="jobs_get", tags=["jobs"], parameters=[WAIT], responses={200: ref("Job")})
+    @extend_schema(
+        operation_id="jobs_get",
+        summary="Get a job, or wait for its run",
+        tags=["jobs"],
+        parameters=[WAIT],
+        responses={200: ref("Job")},
+    )
     def get(self, request: Request, job_id: str) -> Response:
         """The job; with `wait`, as soon as its open (else its next) run has ended, at the latest after that time."""
         query = Query(request.query_params, {"wait"})
@@ -99,7 +109,11 @@ class JobView(APIView):
         return Response(job_with_result(job))
 
     @extend_schema(
-        operation_id="jobs_delete", tags=["jobs"], parameters=[FORCE], responses={204: None, 409: ref("Problem")}
+        operation_id="jobs_delete",
+        summary="Delete a job",
+        tags=["jobs"],
+        parameters=[FORCE],
+        responses={204: None, 409: ref("Problem")},
     )
     def delete(self, request: Request, job_id: str) -> Response:
         """The job and its history are gone. Refused while it runs, unless `force` cancels it first."""
@@ -119,6 +133,7 @@ class HistoryView(APIView):
 
     @extend_schema(
         operation_id="jobs_history",
+        summary="Read the history of a job",
         tags=["jobs"],
         parameters=[HISTORY_STATUS, *limit_and_offset()],
         responses={200: ref("JobHistory")},
@@ -138,7 +153,13 @@ class StatsView(APIView):
 
     required_scope = scopes.JOBS_READ
 
-    @extend_schema(operation_id="jobs_stats", tags=["jobs"], parameters=STATS, responses={200: ref("JobStats")})
+    @extend_schema(
+        operation_id="jobs_stats",
+        summary="Statistics of jobs and runs",
+        tags=["jobs"],
+        parameters=STATS,
+        responses={200: ref("JobStats")},
+    )
     def get(self, request: Request) -> Response:
         """Jobs by state, as a list with the same window holds them, and the runs that ended in that window."""
         query = Query(request.query_params, STATS_FIELDS)
@@ -167,6 +188,7 @@ def _verb(name: str, body: Schema) -> Any:
     """The description of one verb's operation."""
     return extend_schema(
         operation_id=f"jobs_{name}",
+        summary=f"{name.capitalize()} a job",
         tags=["jobs"],
         request={"application/json": body},
         responses={200: ref("Job"), 409: ref("Problem")},

@@ -109,6 +109,9 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(described: dict
         assert schema, name
 
 
+TAGS = {"catalog", "dispatch", "jobs", "keys", "maintenance", "schedules", "service"}
+
+
 def test_operations_have_distinct_names_and_describe_what_they_do(described: dict[str, Any]) -> None:
     operations = [
         operation
@@ -120,6 +123,10 @@ def test_operations_have_distinct_names_and_describe_what_they_do(described: dic
 
     assert len(names) == len(set(names))
     assert [operation["operationId"] for operation in operations if not operation.get("description")] == []
+    summaries = [operation.get("summary", "") for operation in operations]
+    assert all(summaries)
+    assert len(set(summaries)) == len(summaries)
+    assert {tag for operation in operations for tag in operation["tags"]} == TAGS
     for operation in operations:
         assert "default" in operation["responses"] or "500" in operation["responses"]
 

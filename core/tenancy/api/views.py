@@ -37,7 +37,7 @@ class KeysView(APIView):
 
     required_scope = scopes.KEYS_MANAGE
 
-    @extend_schema(operation_id="keys_list", tags=["keys"], responses={200: ref("ApiKeys")})
+    @extend_schema(operation_id="keys_list", summary="List API keys", tags=["keys"], responses={200: ref("ApiKeys")})
     def get(self, request: Request) -> Response:
         """Keys by their prefix, the newest first; never the keys themselves."""
         reject_unknown(request.query_params, frozenset())
@@ -46,6 +46,7 @@ class KeysView(APIView):
 
     @extend_schema(
         operation_id="keys_create",
+        summary="Create an API key",
         tags=["keys"],
         request={"application/json": ref("NewApiKey")},
         responses={201: ref("MadeApiKey")},
@@ -77,7 +78,7 @@ class KeyView(APIView):
 
     required_scope = scopes.KEYS_MANAGE
 
-    @extend_schema(operation_id="keys_revoke", tags=["keys"], responses={204: None})
+    @extend_schema(operation_id="keys_revoke", summary="Revoke an API key", tags=["keys"], responses={204: None})
     def delete(self, request: Request, key_id: int) -> Response:
         """From now on the key opens nothing. It stays in the list, as revoked."""
         principal = principal_of(request)

@@ -55,13 +55,19 @@ class AppsView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="apps_list", responses={200: _OBJECT, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="apps_list", summary="List apps", tags=["catalog"], responses={200: _OBJECT, 409: ref("Problem")}
+    )
     def get(self, request: Request, product: str) -> Response:
         """Every app with its connections and events, secrets as `{"set": true}`."""
         return Response({"apps": _apps(request, visible_product(principal_of(request), product))})
 
     @extend_schema(
-        operation_id="apps_create", request={"application/json": _OBJECT}, responses={201: _OBJECT, 409: ref("Problem")}
+        operation_id="apps_create",
+        summary="Create an app",
+        tags=["catalog"],
+        request={"application/json": _OBJECT},
+        responses={201: _OBJECT, 409: ref("Problem")},
     )
     def post(self, request: Request, product: str) -> Response:
         """A new app, written as in the catalog document; 409 where there is one of its tag."""
@@ -80,12 +86,18 @@ class AppView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="apps_get", responses={200: _OBJECT, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="apps_get", summary="Get an app", tags=["catalog"], responses={200: _OBJECT, 409: ref("Problem")}
+    )
     def get(self, request: Request, product: str, tag: str) -> Response:
         return Response(_app(request, visible_product(principal_of(request), product), tag))
 
     @extend_schema(
-        operation_id="apps_update", request={"application/json": _OBJECT}, responses={200: _OBJECT, 409: ref("Problem")}
+        operation_id="apps_update",
+        summary="Change an app",
+        tags=["catalog"],
+        request={"application/json": _OBJECT},
+        responses={200: _OBJECT, 409: ref("Problem")},
     )
     def patch(self, request: Request, product: str, tag: str) -> Response:
         """Change the fields that are given; `null` takes one away. Connections and events that are not named stay."""
@@ -100,7 +112,12 @@ class AppView(APIView):
         return Response(_app(request, found, tag))
 
     @extend_schema(
-        operation_id="apps_delete", request=None, parameters=[_FORCE], responses={204: None, 409: ref("Problem")}
+        operation_id="apps_delete",
+        summary="Delete an app",
+        tags=["catalog"],
+        request=None,
+        parameters=[_FORCE],
+        responses={204: None, 409: ref("Problem")},
     )
     def delete(self, request: Request, product: str, tag: str) -> Response:
         """Remove the app, its connections and its events; 409 where unfinished jobs need it, which fail with `force`."""
@@ -116,6 +133,8 @@ class ConnectionView(APIView):
 
     @extend_schema(
         operation_id="apps_connect",
+        summary="Connect an app in an environment",
+        tags=["catalog"],
         request={"application/json": _OBJECT},
         responses={200: _OBJECT, 409: ref("Problem")},
     )
@@ -129,7 +148,12 @@ class ConnectionView(APIView):
         return Response(_app(request, found, tag)["envs"][env])
 
     @extend_schema(
-        operation_id="apps_disconnect", request=None, parameters=[_FORCE], responses={204: None, 409: ref("Problem")}
+        operation_id="apps_disconnect",
+        summary="Disconnect an app in an environment",
+        tags=["catalog"],
+        request=None,
+        parameters=[_FORCE],
+        responses={204: None, 409: ref("Problem")},
     )
     def delete(self, request: Request, product: str, tag: str, env: str) -> Response:
         """Remove the connection; 409 where unfinished jobs need it, which fail with `force`."""
@@ -145,13 +169,20 @@ class EventsView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="app_events_list", responses={200: _OBJECT, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="app_events_list",
+        summary="List the events of an app",
+        tags=["catalog"],
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
     def get(self, request: Request, product: str, tag: str) -> Response:
         found = visible_product(principal_of(request), product)
         return Response({"events": _app(request, found, tag)["events"]})
 
     @extend_schema(
         operation_id="app_events_create",
+        summary="Create an event",
+        tags=["catalog"],
         request={"application/json": _OBJECT},
         responses={201: _OBJECT, 409: ref("Problem")},
     )
@@ -171,6 +202,8 @@ class EventView(APIView):
 
     @extend_schema(
         operation_id="app_events_store",
+        summary="Store an event",
+        tags=["catalog"],
         request={"application/json": _OBJECT},
         responses={200: _OBJECT, 409: ref("Problem")},
     )
@@ -183,7 +216,12 @@ class EventView(APIView):
         return Response(_stored_event(request, found, component, {**given, "tag": event}))
 
     @extend_schema(
-        operation_id="app_events_delete", request=None, parameters=[_FORCE], responses={204: None, 409: ref("Problem")}
+        operation_id="app_events_delete",
+        summary="Delete an event",
+        tags=["catalog"],
+        request=None,
+        parameters=[_FORCE],
+        responses={204: None, 409: ref("Problem")},
     )
     def delete(self, request: Request, product: str, tag: str, event: str) -> Response:
         """Remove the event; 409 where unfinished jobs need it, which fail with `force`."""
@@ -201,6 +239,8 @@ class CheckView(APIView):
 
     @extend_schema(
         operation_id="apps_check",
+        summary="Check the connection of an app",
+        tags=["catalog"],
         parameters=[OpenApiParameter("env", str, required=True, description="the environment's slug")],
         responses={200: _CHECK, 409: ref("Problem")},
     )
@@ -223,7 +263,12 @@ class SecretsView(APIView):
 
     required_scope = _READ_WRITE
 
-    @extend_schema(operation_id="secrets_list", responses={200: _OBJECT, 409: ref("Problem")})
+    @extend_schema(
+        operation_id="secrets_list",
+        summary="List secrets",
+        tags=["catalog"],
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
     def get(self, request: Request, product: str) -> Response:
         principal = principal_of(request)
         found = visible_product(principal, product)
@@ -231,6 +276,8 @@ class SecretsView(APIView):
 
     @extend_schema(
         operation_id="secrets_store",
+        summary="Store a secret",
+        tags=["catalog"],
         request={"application/json": _OBJECT},
         responses={200: _OBJECT, 409: ref("Problem")},
     )
@@ -249,6 +296,8 @@ class SecretView(APIView):
 
     @extend_schema(
         operation_id="secrets_delete",
+        summary="Delete a secret",
+        tags=["catalog"],
         request=None,
         parameters=[OpenApiParameter("env", str, description="only the value for this environment")],
         responses={204: None, 409: ref("Problem")},

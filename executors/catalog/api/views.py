@@ -43,7 +43,9 @@ class CatalogView(APIView):
     required_scope = {"GET": scopes.CATALOG_READ, "PUT": scopes.CATALOG_WRITE}
     parser_classes = [StrictJSONParser, YAMLParser, OlderYAMLParser, TextYAMLParser, OlderTextYAMLParser]
 
-    @extend_schema(operation_id="catalog_export", responses={200: _OBJECT})
+    @extend_schema(
+        operation_id="catalog_export", summary="Export a catalog", tags=["catalog"], responses={200: _OBJECT}
+    )
     def get(self, request: Request, product: str) -> Response:
         """The catalog as a document that PUT takes again; secrets as `{"set": true}`."""
         principal = principal_of(request)
@@ -52,6 +54,8 @@ class CatalogView(APIView):
 
     @extend_schema(
         operation_id="catalog_store",
+        summary="Store a catalog",
+        tags=["catalog"],
         request={"application/json": _OBJECT, "application/yaml": _OBJECT},
         parameters=[
             OpenApiParameter("dry_run", bool, description="only answer what would change"),
@@ -86,7 +90,7 @@ class ProductsView(APIView):
 
     required_scope = scopes.CATALOG_READ
 
-    @extend_schema(operation_id="products_list", responses={200: _OBJECT})
+    @extend_schema(operation_id="products_list", summary="List products", tags=["catalog"], responses={200: _OBJECT})
     def get(self, request: Request) -> Response:
         products = visible_products(principal_of(request)).order_by("tag")[:_MOST_PRODUCTS]
         return Response({"products": [_product(product) for product in products]})
@@ -97,7 +101,9 @@ class EnvironmentsView(APIView):
 
     required_scope = scopes.CATALOG_READ
 
-    @extend_schema(operation_id="environments_list", responses={200: _OBJECT})
+    @extend_schema(
+        operation_id="environments_list", summary="List environments", tags=["catalog"], responses={200: _OBJECT}
+    )
     def get(self, request: Request, product: str) -> Response:
         principal = principal_of(request)
         found = visible_product(principal, product)
