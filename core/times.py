@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
 MAX_MILLISECONDS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z: the last time Python and SQL hold
 

@@ -114,13 +114,14 @@ def _moment_of_change(offset: Callable[[int], int], low: int, high: int, before:
     return high
 
 
-def localize(local: datetime, name: str) -> datetime:
-    """The instant of a clock reading. In a gap: the first instant after it; in an overlap: the first of two."""
+def localize(local: datetime, name: str, *, later: bool = False) -> datetime:
+    """The instant of a clock reading. In a gap: the first instant after it; in an overlap: the first of two, or
+    the `later`."""
     where = zone(name)
     early, late = local.replace(tzinfo=where, fold=0), local.replace(tzinfo=where, fold=1)
     before, after = early.utcoffset(), late.utcoffset()
     if before is None or after is None or before >= after:
-        return early.astimezone(UTC)
+        return (late if later else early).astimezone(UTC)
     low, high = (int((moment.astimezone(UTC) - EPOCH).total_seconds()) for moment in (late, early))
     return EPOCH + timedelta(seconds=_changes(name, low, high)[1][0][0])
 

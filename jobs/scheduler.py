@@ -38,6 +38,8 @@ SEEN_SECONDS = 5.0  # how often the scheduler shows that it is there
 GAP_SECONDS = 5.0  # without an answer from the database for so long: it was away, or we were
 REFUSALS = (DataError, IntegrityError, ProgrammingError)  # the database is there and says no
 BREATH_SECONDS = 0.005  # between two batches: other writers get their turn, and what comes due meanwhile joins
+RECOMPUTE_AGAIN_SECONDS = 60.0  # after the first time; rows that were locked then are free
+RECOMPUTE_SECONDS = 3600.0
 CROWDED_SECONDS = 0.2  # the longest sleep while others hold what is due
 
 
@@ -57,7 +59,7 @@ class SchedulerThread(threading.Thread):
 
     def run(self) -> None:
         self._ear.start()
-        threading.Thread(target=recompute_schedules, name="recompute", daemon=True).start()
+        threading.Thread(target=recompute_now_and_then, args=[self._stopped], name="recompute", daemon=True).start()
         logger.info("scheduler started")
         while not self._stopped.is_set():
             try:
@@ -152,24 +154,32 @@ class SchedulerThread(threading.Thread):
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
-def recompute_schedules() -> None:
-    """At the start, beside the promoting: move what older time-zone data put elsewhere, and log each move."""
+def recompute_now_and_then(stopped: threading.Event) -> None:
+    """Beside the promoting: at the start, and again for what somebody held or an older scheduler moved on since."""
+    pause = RECOMPUTE_AGAIN_SECONDS
     while True:
         try:
-            moved = 0
-            for change in recompute():
-                moved += 1
-                logger.warning(
-                    "time-zone data %s moved %s (%s in %s) from %s to %s",
-                    TZDATA_VERSION, encode("job", change.job_id), change.cron, change.tz, change.before, change.after,
-                )  # fmt: skip
-            if moved:
-                logger.warning("time-zone data %s moved %d schedules", TZDATA_VERSION, moved)
-            break
+            recompute_schedules()
         except DatabaseError:  # it is waited for elsewhere
-            connection.close()
-            time.sleep(IDLE_SECONDS)
-    connection.close()
+            wait = IDLE_SECONDS
+        else:
+            wait, pause = pause, RECOMPUTE_SECONDS
+        connection.close()
+        if stopped.wait(wait):
+            return
+
+
+def recompute_schedules() -> None:
+    """Move what older time-zone data put elsewhere, and log each move."""
+    moved = 0
+    for change in recompute():
+        moved += 1
+        logger.warning(
+            "time-zone data %s moved %s (%s in %s) from %s to %s",
+            TZDATA_VERSION, encode("job", change.job_id), change.cron, change.tz, change.before.isoformat(), change.to,
+        )  # fmt: skip
+    if moved:
+        logger.warning("time-zone data %s moved %d schedules", TZDATA_VERSION, moved)
 
 
 def waiting_queues() -> list[str]:

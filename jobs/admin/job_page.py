@@ -19,14 +19,13 @@ from core.backoffice.pages import actor_of, tell
 from core.backoffice.words import NOTHING, moment, pretty, relative, span_ms
 from core.clock import database_now
 from core.errors import ApiError
-from core.times import from_ms
+from core.times import MICROSECOND, from_ms
 from core.zones import zone
 from jobs.admin import verbs
 from jobs.admin.shown import duration_ms, job_key, job_name, job_url, lateness_ms, schedule_words, target_name
 from jobs.lifecycle.create import schedule_of
 from jobs.models import Execution, Job, JobEvent
 from jobs.schedule import preview
-from jobs.schedule.occurrences import MICROSECOND
 from jobs.states import FINAL, OPEN_RUN, Verb
 
 if TYPE_CHECKING:

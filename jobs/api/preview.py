@@ -14,10 +14,9 @@ from core.errors import Invalid
 from core.openapi import TEXT, TIME, TIME_GIVEN, list_of, nullable, obj, ref
 from core.tenancy import scopes
 from core.tenancy.parsing import body_of
-from core.times import parse_time, to_ms
+from core.times import MICROSECOND, parse_time, to_ms
 from executors.catalog.reading import Problems, Reader
 from jobs.schedule import first_occurrence, parse_schedule, preview
-from jobs.schedule.occurrences import MICROSECOND
 from jobs.schedule.parsing import FURTHEST, TOO_FAR
 from jobs.schedule.preview import MOST_OCCURRENCES
 

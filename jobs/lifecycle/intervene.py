@@ -18,14 +18,20 @@ from django.db.models import Q
 
 from core.clock import database_now
 from core.errors import Invalid
-from core.times import to_ms
+from core.times import MICROSECOND, to_ms
+from core.zones import TZDATA_VERSION
 from jobs.lifecycle.create import build_run, schedule_columns, schedule_of
 from jobs.lifecycle.errors import IllegalTransition, NotRecurring
+from jobs.lifecycle.promote import give_up, promote_locked
 from jobs.lifecycle.reap import end_run
 from jobs.lifecycle.rows import lock_job, move_job, move_run, open_runs, record_event
 from jobs.models import Execution, Job
 from jobs.schedule import Schedule, due_at, first_occurrence, next_occurrence
 from jobs.states import ALLOWED, EventType, JobStatus, RunStatus, Trigger, Verb
+
+PAUSED = "paused before it was made up for"
+RESCHEDULED = "rescheduled before it was made up for"
+_GRID = ("start_at", "cron", "every", "tz", "anchor_at", "dst_gap", "dst_overlap")  # what makes the occurrences
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,11 @@ def pause(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
     job = lock_job(job_id)
     if not job.recurring:
         raise NotRecurring("only a recurring job can be paused; cancel or reschedule a one-off")
-    runs = _allowed(job, Verb.PAUSE)
     now = database_now()
+    if job.next_run_at is not None and job.next_run_at <= now:  # also what only waits for its jitter
+        promote_locked(job, open_runs([job.pk]).get(job.pk, []), now=now, jittered=False)
+    runs = _allowed(job, Verb.PAUSE)
+    give_up(job, PAUSED, now=now)
     for run in runs:
         if run.status in {RunStatus.QUEUED, RunStatus.WAITING}:
             move_run(run, RunStatus.FROZEN)
@@ -125,6 +134,7 @@ def resume(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
         next_due_at=due_at(schedule, job.pk, upcoming) if upcoming else None,
         next_attempt_at=min(waiting, default=None),
         scheduled_at=job.scheduled_at if runs or upcoming is None else upcoming,
+        tzdata_version=TZDATA_VERSION if job.cron else "",
         completed_at=job.completed_at or now if ends else job.completed_at,
     )
     record_event(job, EventType.RESUMED, now=now, actor=actor, data={"note": note} if note else None)
@@ -135,27 +145,37 @@ def resume(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
 def reschedule(
     job_id: UUID, schedule: Schedule, *, as_given: dict[str, Any] | None = None, actor: str = ""
 ) -> Intervened:
-    """A new time or grid. scheduled | queued | paused → scheduled (paused stays paused); a
-    recurring job that is running changes from its next run on.
+    """A new time or grid. scheduled | queued | paused → scheduled (paused stays paused; queued, where an
+    interval begins in the past); a recurring job that is running changes from its next run on.
 
-    A run that has not begun gives way; a back-off in progress is dropped, its run ends as failed.
+    A run that has not begun gives way; a back-off in progress is dropped, its run ends as failed. Where
+    the grid stays what it is (only `limit`, `endDate` or a policy is new), nothing gives way.
     """
     job = lock_job(job_id)
-    runs = _allowed(job, Verb.RESCHEDULE)
     now = database_now()
+    if job.recurring and job.next_due_at is not None and job.next_due_at <= now:
+        promote_locked(job, open_runs([job.pk]).get(job.pk, []), now=now)
+    runs = _allowed(job, Verb.RESCHEDULE)
     if job.status == JobStatus.RUNNING and not job.recurring:
         raise IllegalTransition(Verb.RESCHEDULE, JobStatus.RUNNING, "a one-off that is running has no next run")
     if schedule.limit is not None and job.occurrences_opened - _unstarted(runs) >= schedule.limit:
         raise Invalid.field("limit", f"{job.occurrences_opened} runs have started already: it must be more than that")
-    runs = _give_way(job, runs, now=now)
-    first = first_occurrence(schedule, now=now)
-    if first is not None and first <= now and schedule.recurring and _is_told(job, first):
-        first = next_occurrence(schedule, after=now)
-    if first is None:
+    goes_on = job.recurring and all(getattr(job, name) == getattr(schedule, name) for name in _GRID)
+    if not goes_on:
+        give_up(job, RESCHEDULED, now=now)
+        runs = _give_way(job, runs, now=now)
+    paused = job.paused_at is not None and schedule.recurring
+    upcoming = _on_the_same_grid(job, schedule, now) if goes_on else _on_a_new_grid(job, schedule, paused, runs, now)
+    if upcoming is None and not (goes_on and runs):
         raise Invalid.field("endDate", "no occurrence is left before it", code="no_occurrence")
+    first = upcoming
     for name, value in schedule_columns(schedule).items():
         setattr(job, name, value)
-    paused = job.paused_at is not None and schedule.recurring
+    if first is not None and first <= now and schedule.recurring and not goes_on and not paused:
+        run = _open_at_once(job, schedule, first, now)
+        if run is not None:
+            runs = [run]
+            upcoming = next_occurrence(schedule, after=first) if _room(job) else None
     move_job(
         job,
         Verb.RESCHEDULE,
@@ -164,14 +184,49 @@ def reschedule(
         **schedule_columns(schedule),
         schedule=as_given or {},
         occurrences_opened=job.occurrences_opened,
+        retry_count=job.retry_count,
         paused_at=job.paused_at if paused else None,
-        next_run_at=None if paused else first,
-        next_due_at=None if paused else due_at(schedule, job.pk, first),
-        next_attempt_at=None,
-        scheduled_at=job.scheduled_at if runs else first,
+        next_run_at=None if paused else upcoming,
+        next_due_at=None if paused or upcoming is None else due_at(schedule, job.pk, upcoming),
+        next_attempt_at=job.next_attempt_at if goes_on else None,
+        scheduled_at=job.scheduled_at if runs or first is None else first,
     )
-    record_event(job, EventType.RESCHEDULED, now=now, actor=actor, data={"first": to_ms(first)})
+    record_event(
+        job, EventType.RESCHEDULED, now=now, actor=actor, data={"first": to_ms(first)} if first is not None else None
+    )
     return Intervened(job, woken=True)
+
+
+def _on_the_same_grid(job: Job, schedule: Schedule, now: datetime) -> datetime | None:
+    """The next occurrence of a grid that goes on, under what is new of the schedule."""
+    if schedule.limit is not None and job.occurrences_opened >= schedule.limit:
+        return None
+    if job.next_run_at is None:  # its end had been reached, or it is paused
+        return next_occurrence(schedule, after=now)
+    return next_occurrence(schedule, after=job.next_run_at - MICROSECOND)
+
+
+def _on_a_new_grid(
+    job: Job, schedule: Schedule, paused: bool, runs: Sequence[Execution], now: datetime
+) -> datetime | None:
+    """The first occurrence of a grid that begins. In the past only where it runs at once and has not run yet."""
+    first = first_occurrence(schedule, now=now)
+    if first is None or first > now or not schedule.recurring:
+        return first
+    return next_occurrence(schedule, after=now) if paused or runs or _is_told(job, first) else first
+
+
+def _open_at_once(job: Job, schedule: Schedule, first: datetime, now: datetime) -> Execution | None:
+    """The run of a grid that began in the past, as a dispatch has it: not late by what was before it was asked
+    for. None while its jitter lasts."""
+    due = due_at(schedule, job.pk, first)
+    if due > now:
+        return None
+    run = build_run(job, scheduled_at=first, due=now, trigger=Trigger.SCHEDULE, now=now)
+    run.save(force_insert=True)
+    job.occurrences_opened += 1
+    job.scheduled_at, job.retry_count = first, 0
+    return run
 
 
 def _unstarted(runs: Sequence[Execution]) -> int:

@@ -19,19 +19,21 @@ from django.db.models import F
 from core import failpoints
 from core.clock import database_now
 from core.ids import encode
+from core.times import MICROSECOND
 from jobs.lifecycle.create import build_run, schedule_of
 from jobs.lifecycle.rows import move_job, move_run, open_runs, record_event
 from jobs.lifecycle.sql import dialect
 from jobs.lifecycle.sql.inserts import RUN_COLUMNS, insert_runs
 from jobs.models import Execution, Hold, Job
-from jobs.schedule import Schedule, Span, due_at, plan_promotion
+from jobs.schedule import Schedule, Span, due_at, next_occurrence, past_span, plan_promotion
 from jobs.states import EventType, JobStatus, RunStatus, Trigger
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200  # jobs in one transaction: short enough that nobody waits for it
 PUT_OFF = timedelta(minutes=1)  # how long a job rests that could not be promoted
-SEQUENCE_LOOK = timedelta(milliseconds=200)  # `misfire: all` looks so often whether its run has ended
+SEQUENCE_LOOK = timedelta(milliseconds=200)  # `misfire: all` looks so often whether its run has ended, at first
+LONGEST_SEQUENCE_LOOK = timedelta(seconds=10)
 
 STILL_RUNNING = "previous run still running"
 PREVIOUS_LOST = "previous run lost"
@@ -166,7 +168,29 @@ def _open_due_runs(limit: int, *, only: UUID | None = None) -> Promoted:
     return promoted
 
 
-def _open_runs_of(job: Job, open_now: list[Execution], holds: Sequence[Hold], now: datetime) -> list[Execution]:
+def promote_locked(job: Job, runs: list[Execution], *, now: datetime, jittered: bool = True) -> None:
+    """Leave a locked job as the scheduler would, were it here just now: what was due before an intervention is
+    opened, skipped or missed as the job's policies say, and lost by no means.
+
+    Not `jittered`: also what only waits for its jitter. `runs` are the open runs as they were; read them again.
+    """
+    found = job.status
+    _store(_open_runs_of(job, runs, list(Hold.objects.all()), now, jittered=jittered))
+    _advance([job], [found], now)
+
+
+def give_up(job: Job, reason: str, *, now: datetime) -> None:
+    """Tell what of a locked job is past and has not been opened: it is missed, for that reason."""
+    if job.next_run_at is None:
+        return
+    span = past_span(schedule_of(job), next_run_at=job.next_run_at, until=now)
+    if span is not None:
+        Execution.objects.bulk_create(_never_ran(job, RunStatus.MISSED, reason, span, now))
+
+
+def _open_runs_of(
+    job: Job, open_now: list[Execution], holds: Sequence[Hold], now: datetime, *, jittered: bool = True
+) -> list[Execution]:
     """The rows that this job's due occurrences become; the job's own columns are moved along.
 
     With `misfire: all` the oldest missed occurrence is opened and the job stays due: the rest
@@ -174,7 +198,7 @@ def _open_runs_of(job: Job, open_now: list[Execution], holds: Sequence[Hold], no
     """
     assert job.next_run_at is not None  # next_due_at is only set together with it
     schedule = schedule_of(job)
-    plan = plan_promotion(schedule, next_run_at=job.next_run_at, now=now, job_id=job.pk)
+    plan = plan_promotion(schedule, next_run_at=job.next_run_at, now=now, job_id=job.pk if jittered else None)
     rows: list[Execution] = []
     if plan.missed is not None:
         rows += _never_ran(job, RunStatus.MISSED, MISSED, plan.missed, now)
@@ -185,7 +209,7 @@ def _open_runs_of(job: Job, open_now: list[Execution], holds: Sequence[Hold], no
         if not open_now or (job.overlap == "queue" and len(open_now) == 1 and not _covered(job, holds)):
             rows.append(_open_run(job, schedule, occurrence, open_now, now))
         elif index < plan.late and job.misfire == "all" and not _covered(job, holds):
-            upcoming, look_at, crowded = occurrence, now + SEQUENCE_LOOK, None
+            upcoming, look_at, crowded = occurrence, now + _look_again_in(open_now[0], now), None
             break
         else:
             crowded = _joined(plan.run[index:], plan.rest)
@@ -196,9 +220,17 @@ def _open_runs_of(job: Job, open_now: list[Execution], holds: Sequence[Hold], no
     job.next_due_at = None
     if job.next_run_at is not None:
         job.next_due_at = look_at or due_at(schedule, job.pk, job.next_run_at)
-    if not open_now and job.next_run_at is None:
-        _end(job, now)
+    if not open_now:
+        if job.next_run_at is None:
+            _end(job, now)
+        else:
+            job.scheduled_at = job.next_run_at  # what was told is past: it waits for the next
     return rows
+
+
+def _look_again_in(open_run: Execution, now: datetime) -> timedelta:
+    """A run that takes long is asked after less and less often."""
+    return min(max(SEQUENCE_LOOK, (now - open_run.created_at) / 4), LONGEST_SEQUENCE_LOOK)
 
 
 def _open_run(
@@ -242,6 +274,11 @@ def _end(job: Job, now: datetime) -> None:
     """The schedule ended without another run: how the last one ended decides."""
     job.status = JobStatus.FAILED if job.last_run_status == RunStatus.FAILED else JobStatus.COMPLETED
     job.completed_at = job.completed_at or now
+    tell_end(job, now=now)
+
+
+def tell_end(job: Job, *, now: datetime) -> None:
+    """The event of a job that ended with its schedule."""
     type = EventType.FAILED if job.status == JobStatus.FAILED else EventType.COMPLETED
     record_event(job, type, now=now, data={"reason": "the schedule ended"})
 
@@ -269,7 +306,11 @@ def _never_ran(job: Job, status: RunStatus, reason: str, span: Span, now: dateti
     """The row for occurrences that do not run. Consecutive skips for one reason share one row."""
     if status is RunStatus.SKIPPED:
         latest = Execution.objects.filter(job=job).order_by("-id").first()
-        if latest is not None and latest.status == status and latest.skip_reason == reason:
+        if (
+            latest is not None
+            and (latest.status, latest.skip_reason) == (status, reason)
+            and _follows(schedule_of(job), latest.last_scheduled_at or latest.scheduled_at, span.first)
+        ):
             Execution.objects.filter(pk=latest.pk).update(
                 count=F("count") + span.count, last_scheduled_at=span.last, finished_at=now
             )
@@ -279,8 +320,17 @@ def _never_ran(job: Job, status: RunStatus, reason: str, span: Span, now: dateti
     return [row]
 
 
+def _follows(schedule: Schedule, occurrence: datetime, other: datetime) -> bool:
+    """Whether both are on the grid, one right after the other: no pause and no other grid was in between."""
+    on_grid = next_occurrence(schedule, after=occurrence - MICROSECOND) == occurrence
+    return on_grid and next_occurrence(schedule, after=occurrence) == other
+
+
 def _advance(jobs: Sequence[Job], found: Sequence[str], now: datetime) -> None:
-    """Write the moved columns of locked jobs, each under the status it was read with."""
+    """Write the moved columns of locked jobs, each under the status it was read with.
+
+    What was computed of a cron was computed with this process's time-zone data, and says so.
+    """
     moved = [
         Moved(
             job.pk, before, str(job.status), job.scheduled_at, job.completed_at, job.next_run_at, job.next_due_at,

@@ -1,7 +1,7 @@
 """Recompute: schedules whose next occurrence was computed with older time-zone data.
 
 A zone's rules change by decree. A scheduler that starts with newer data moves what the old data put
-elsewhere, and says so; a state is never changed here.
+elsewhere, and says so. A job of which no occurrence is left before its end date ends here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from django.db import transaction
 from core.clock import database_now
 from core.zones import TZDATA_VERSION, version_key
 from jobs.lifecycle.create import schedule_of
+from jobs.lifecycle.promote import tell_end
+from jobs.lifecycle.rows import move_job, open_runs
 from jobs.models import Job
 from jobs.schedule import due_at, next_occurrence
 
@@ -30,7 +32,11 @@ class Moved:
     tz: str
     cron: str
     before: datetime
-    after: datetime
+    after: datetime | None  # None: no occurrence is left, the end date is before it
+
+    @property
+    def to(self) -> str:
+        return self.after.isoformat() if self.after is not None else "no occurrence: its end date is before it"
 
 
 def recompute(batch: int = BATCH) -> Iterator[Moved]:
@@ -62,12 +68,18 @@ def _recompute_one(job: Job, now: datetime) -> Moved | None:
     before = job.next_run_at
     if before is None or version_key(job.tzdata_version) > version_key(TZDATA_VERSION):
         return None
-    # None only under an end date: the scheduler ends the job when it comes due.
-    after = before if before <= now else next_occurrence(schedule_of(job), after=now) or before
-    changes: dict[str, object] = {"tzdata_version": TZDATA_VERSION}
-    if after != before:
-        changes |= {"next_run_at": after, "next_due_at": due_at(schedule_of(job), job.pk, after)}
+    schedule = schedule_of(job)
+    after = before if before <= now else next_occurrence(schedule, after=now)
+    if after is None:  # its end date has come to be before it
+        runs = open_runs([job.pk]).get(job.pk, [])
+        ended_at = job.completed_at or (None if runs else now)
+        move_job(job, "recompute", runs, now=now, next_run_at=None, next_due_at=None, completed_at=ended_at)
+        if not runs:
+            tell_end(job, now=now)
+    elif after != before:
+        changes = {"next_run_at": after, "next_due_at": due_at(schedule, job.pk, after)}
         if job.scheduled_at == before:
             changes["scheduled_at"] = after
-    Job.objects.filter(pk=job.pk, next_run_at=before).update(**changes)
+        Job.objects.filter(pk=job.pk).update(**changes)
+    Job.objects.filter(pk=job.pk).update(tzdata_version=TZDATA_VERSION)
     return Moved(job.pk, job.tz, job.cron, before, after) if after != before else None

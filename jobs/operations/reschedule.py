@@ -22,11 +22,10 @@ from core.times import to_ms_or_none
 from executors import registry
 from jobs.lifecycle import intervene
 from jobs.lifecycle.rows import lock_job
-from jobs.models import Execution, Job
+from jobs.models import Job
 from jobs.operations.interventions import told
-from jobs.schedule import Schedule, first_occurrence, next_occurrence, parse_schedule
+from jobs.schedule import Schedule, parse_schedule
 from jobs.schedule.parsing import FIELDS
-from jobs.states import Trigger
 
 _ALIASES = {"end_date": "endDate", "timezone": "tz"}
 _RECURRENCE = ("cron", "every")
@@ -72,7 +71,7 @@ def _changed(job: Job, given: dict[str, Any], now: datetime) -> tuple[Schedule, 
         schedule = replace(schedule, anchor_at=_anchor(job, schedule, given, now))
     if not schedule.recurring and schedule.start_at is None and job.recurring:
         raise Invalid.field("start_at", "say when the job is to run, now that it no longer recurs")
-    return _past_what_ran(job, schedule, now), merged
+    return schedule, merged
 
 
 def _as_it_is(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,21 +90,5 @@ def _anchor(job: Job, schedule: Schedule, given: Mapping[str, Any], now: datetim
     if given.get("start_at") is not None and schedule.start_at is not None:
         return schedule.start_at
     if given.get("every") is not None or job.anchor_at is None:
-        return now + timedelta(milliseconds=schedule.every)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000) + timedelta(milliseconds=schedule.every)
     return job.anchor_at
-
-
-def _past_what_ran(job: Job, schedule: Schedule, now: datetime) -> Schedule:
-    """A grid that goes on does so after the occurrence that it has already opened: each runs once."""
-    first = first_occurrence(schedule, now=now)
-    if first is None or not schedule.recurring:
-        return schedule
-    opened = Execution.objects.filter(job_id=job.pk, trigger=Trigger.SCHEDULE, scheduled_at=first, attempt__gt=0)
-    if not opened.exists():
-        return schedule
-    following = next_occurrence(schedule, after=first)
-    if following is None:
-        raise Invalid.field("endDate", "no occurrence is left before it", code="no_occurrence")
-    if schedule.every is not None:
-        return replace(schedule, anchor_at=following)
-    return replace(schedule, start_at=following)

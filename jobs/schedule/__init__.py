@@ -7,7 +7,7 @@ from jobs.schedule.model import Schedule
 from jobs.schedule.occurrences import due_at, first_occurrence, next_occurrence
 from jobs.schedule.parsing import parse_schedule
 from jobs.schedule.preview import Preview, describe, preview
-from jobs.schedule.promotion import Plan, Span, plan_promotion
+from jobs.schedule.promotion import Plan, Span, past_span, plan_promotion
 
 __all__ = [
     "Plan",
@@ -19,6 +19,7 @@ __all__ = [
     "first_occurrence",
     "next_occurrence",
     "parse_schedule",
+    "past_span",
     "plan_promotion",
     "preview",
 ]

@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
 
-from core.times import EPOCH, to_ms
+from core.times import EPOCH, MICROSECOND, to_ms
 from jobs.cron import LONGEST_GAP_YEARS
 from jobs.schedule.model import Schedule
 from jobs.schedule.wallclock import CronInZone, cron_in_zone
 
-MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 
 

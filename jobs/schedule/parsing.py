@@ -125,7 +125,7 @@ class _Reading:
         try:
             moment = parse_time(value)
             if isinstance(value, str) and (local := datetime.fromisoformat(value)).tzinfo is None:
-                moment = localize(local, tz)
+                moment = localize(local, tz, later=name == "endDate")
         except (ValueError, OverflowError) as error:
             self.wrong(name, str(error))
             return None
@@ -204,7 +204,9 @@ class _Reading:
             self.wrong("start_at", "no occurrence can be computed so far in the future")
         elif schedule.end_date is not None and first > schedule.end_date:
             self.wrong(
-                "endDate", f"is before the first occurrence ({first.isoformat()}): it must not be", "no_occurrence"
+                "endDate",
+                f"is before the first occurrence that is left ({first.isoformat()}): it must not be",
+                "no_occurrence",
             )
         if schedule.jitter and first is not None:
             self._jitter(unending, first)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from core.times import EPOCH
+from core.times import EPOCH, MICROSECOND
 from core.zones import Segment, segments_of_year, year_of, zone
 from jobs.cron import Cron, parse_cron
 from jobs.schedule.model import Schedule
-from jobs.schedule.occurrences import MICROSECOND, occurrences
+from jobs.schedule.occurrences import occurrences
 from jobs.schedule.sentence import describe_cron
 
 MOST_OCCURRENCES = 100
@@ -47,7 +47,7 @@ def preview(schedule: Schedule, *, count: int, after: datetime) -> Preview:
         occurrences=found,
         local=tuple(at.astimezone(where).isoformat(timespec=_precision(at)) for at in found),
         description=describe(schedule),
-        notes=tuple(islice(_notes(schedule, after, found[-1]), MOST_NOTES)) if found and schedule.cron else (),
+        notes=_bounded(_notes(schedule, after, found[-1])) if found else (),
     )
 
 
@@ -72,16 +72,29 @@ def _precision(at: datetime) -> str:
     return "milliseconds" if at.microsecond else "seconds"
 
 
+def _bounded(notes: Iterator[str]) -> tuple[str, ...]:
+    told = tuple(islice(notes, MOST_NOTES + 1))
+    return told if len(told) <= MOST_NOTES else (*told[:MOST_NOTES], "and more")
+
+
 def _notes(schedule: Schedule, after: datetime, last: datetime) -> Iterator[str]:
+    """What the times alone do not say."""
+    if schedule.jitter and schedule.recurring:
+        yield f"each run begins up to {describe_interval(schedule.jitter)} after its time (jitter)"
+    if schedule.cron:
+        yield from _clock_changes(schedule, after, last)
+
+
+def _clock_changes(schedule: Schedule, after: datetime, last: datetime) -> Iterator[str]:
     """A note for each change of the clock, up to the last occurrence, that touches the cron."""
     cron = parse_cron(schedule.cron)
     begin, end = ((moment - EPOCH) // timedelta(seconds=1) for moment in (after, last))
     before: Segment | None = None
     for year in range(year_of(begin), min(year_of(end), year_of(begin) + MOST_YEARS) + 1):
         for segment in segments_of_year(schedule.tz, year)[1]:
-            if before is not None and begin < segment.begin <= end + 86_400 and segment.offset != before.offset:
-                note = _note(schedule, cron, segment, before)
-                if note:
+            if before is not None and segment.offset != before.offset:
+                twice = max(before.offset - segment.offset, 0)  # what the clock shows again began so long before
+                if begin < segment.begin <= end + twice and (note := _note(schedule, cron, segment, before)):
                     yield note
             before = segment
 
@@ -98,7 +111,8 @@ def _note(schedule: Schedule, cron: Cron, segment: Segment, before: Segment) -> 
         text = f"{named} {'do' if several else 'does'} not exist in {schedule.tz}"
         if cron.wildcard or schedule.dst_gap == "skip":
             return f"{text}: {'they do' if several else 'it does'} not run"
-        return f"{text}: {'run once' if several else 'runs'} at {_clock(new)}"
+        shown = _clock(new) if _day(new) == _day(readings[0]) else f"{_day(new)} {_clock(new)}"
+        return f"{text}: {'run once' if several else 'runs'} at {shown}"
     text = f"{named} {'happen' if several else 'happens'} twice in {schedule.tz}"
     policy = "both" if cron.wildcard else schedule.dst_overlap
     verb = "run" if several else "runs"
@@ -117,11 +131,18 @@ def _readings(cron: Cron, begin: int, end: int) -> list[int]:
 
 def _named(readings: list[int]) -> str:
     """2026-03-08 02:15, 02:30 and 02:45"""
-    day = f"{EPOCH + timedelta(seconds=readings[0]):%Y-%m-%d}"
-    clocks = [_clock(reading) for reading in readings[:_TOLD_READINGS]]
+    told = readings[:_TOLD_READINGS]
+    names = [
+        _clock(reading) if index and _day(reading) == _day(told[index - 1]) else f"{_day(reading)} {_clock(reading)}"
+        for index, reading in enumerate(told)
+    ]
     if len(readings) > _TOLD_READINGS:
-        return f"{day} {', '.join(clocks)} and more"
-    return f"{day} {', '.join(clocks[:-1])} and {clocks[-1]}" if len(clocks) > 1 else f"{day} {clocks[0]}"
+        return f"{', '.join(names)} and more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _day(reading: int) -> str:
+    return f"{EPOCH + timedelta(seconds=reading):%Y-%m-%d}"
 
 
 def _clock(reading: int) -> str:

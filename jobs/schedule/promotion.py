@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from core.times import MICROSECOND
 from jobs.schedule.model import Schedule
-from jobs.schedule.occurrences import MICROSECOND, count_occurrences, due_at, latest_occurrence, next_occurrence
+from jobs.schedule.occurrences import count_occurrences, due_at, latest_occurrence, next_occurrence
 
 MOST_CAUGHT_UP = 1_000  # `misfire: all` runs no more than that many missed occurrences; older ones are missed
 MOST_OPENED = 2  # a job has at most one run that is open and one that waits behind it
@@ -81,6 +82,13 @@ def plan_promotion(
         rest = Span(upcoming, more.latest(due_until), more.count(due_until))
         upcoming = next_occurrence(schedule, after=rest.last)
     return Plan(missed=missed, run=tuple(run), late=min(kept, len(run)), rest=rest, next_run_at=upcoming)
+
+
+def past_span(schedule: Schedule, *, next_run_at: datetime, until: datetime) -> Span | None:
+    """All occurrences up to `until`, from `next_run_at` on; None where there is none."""
+    due = _Due(schedule, next_run_at, None)
+    count = due.count(until)
+    return Span(next_run_at, due.latest(until), count) if count else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.lease import beat, register_worker, stop_worker
 from jobs.lifecycle.reap import SETTLED_AFTER, hand_back, reap
 from jobs.models import Execution, Job, Worker
+from tests.conformance.clockwork import HOUR, Time, promote_all
 from tests.conformance.world import complete, environment, fresh, make_due, new_job, postpone, runs_of, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,11 +74,12 @@ def test_a_hold_covers_its_scope_until_it_is_released(scope: dict[str, Any], hel
         assert [one.job_id for one in claim_all()] == [job.pk]
 
 
-def test_occurrences_that_come_due_while_held_collapse_into_the_one_that_waits() -> None:
+def test_occurrences_that_come_due_while_held_collapse_into_the_one_that_waits(time: Time) -> None:
     job, place = new_job({"every": 3_600_000}), environment()
     hold.hold(product_id=place.product_id, environment_id=None, namespace="", note="", actor="")
-    make_due(job)
-    make_due(job)
+    for _ in range(2):
+        time.pass_(HOUR)
+        promote_all()
     assert [(run.status, run.skip_reason, run.count) for run in runs_of(job)] == [
         ("queued", "", 1),
         ("skipped", "held for maintenance", 2),

@@ -5,8 +5,6 @@ The clock is moved, the code is the scheduler's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -17,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from core.clock import database_now, shift
+from core.clock import database_now
 from core.errors import Invalid
 from core.ids import encode
 from core.times import to_ms
@@ -26,69 +24,14 @@ from jobs.api.shapes import run_shape
 from jobs.ended import ended_runs, last_event
 from jobs.lifecycle import intervene
 from jobs.lifecycle.claim import claim
-from jobs.lifecycle.promote import PUT_OFF, SEQUENCE_LOOK, next_due, promote_due
+from jobs.lifecycle.promote import PUT_OFF, next_due, promote_due
 from jobs.lifecycle.settle import Finished, settle
 from jobs.models import Execution, Job
 from jobs.schedule import first_occurrence, parse_schedule, preview
+from tests.conformance.clockwork import DAY, HOUR, MINUTE, Time, down_for, history, promote_all, run_through
 from tests.conformance.world import claim_one, complete, fail, fresh, new_job, postpone, runs_of, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-LOOK = SEQUENCE_LOOK + timedelta(milliseconds=50)
-
-
-class Time:
-    """The clock of this process, moved forward only."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-
-    def pass_(self, by: timedelta) -> None:
-        self._stack.enter_context(shift(by))
-
-    def to(self, moment: datetime) -> None:
-        self.pass_(moment - database_now())
-
-
-@pytest.fixture
-def time() -> Iterator[Time]:
-    with ExitStack() as stack:
-        yield Time(stack)
-
-
-def promote_all() -> None:
-    while promote_due().full:
-        pass
-
-
-def history(job: Job) -> list[tuple[str, int]]:
-    return [(run.status, run.count) for run in runs_of(job)]
-
-
-def run_through(time: Time, limit: int = 10_000) -> int:
-    """Claim and complete whatever is queued, promoting in between, until nothing is."""
-    done, owner = 0, worker()
-    while done < limit:
-        taken = claim(owner, "default", 100)
-        if not taken:
-            time.pass_(LOOK)  # `misfire: all` looks again a moment later
-            promote_all()
-            taken = claim(owner, "default", 100)
-            if not taken:
-                return done
-        settle([Finished.completed(one.run_id, one.job_id, one.fence, "{}") for one in taken])
-        done += len(taken)
-    return done
-
-
-def down_for(time: Time, by: timedelta, **schedule: Any) -> Job:
-    """A job every minute whose scheduler was away: its first run is done, then `by` passes."""
-    job = new_job({"every": 60_000, **schedule})
-    complete(claim_one(job))
-    time.pass_(by)
-    return job
-
 
 # --- misfire ---------------------------------------------------------------------------------
 

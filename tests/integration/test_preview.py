@@ -99,3 +99,53 @@ def test_what_is_missing_or_unknown_in_the_body_is_named() -> None:
     assert Api().post(PATH, {}).json()["errors"][0]["field"] == "schedule"
     assert Api().post(PATH, {"schedule": {}, "cout": 3}).json()["errors"][0]["field"] == "cout"
     assert Api().post(PATH, {"schedule": {}, "from": "soon"}).json()["errors"][0]["field"] == "from"
+
+
+def told(schedule: dict[str, Any], **asked: Any) -> list[str]:
+    notes: list[str] = Api().post(PATH, {"schedule": schedule, **asked}).json()["notes"]
+    return notes
+
+
+NEW_YORK = {"cron": "30 2 * * *", "tz": "America/New_York"}
+
+
+@pytest.mark.parametrize("end", [{"limit": 1}, {"endDate": "2027-03-13T12:00:00Z"}, {"limit": 1, "dst_gap": "skip"}])
+def test_no_note_speaks_of_a_time_after_the_last_occurrence(end: dict[str, Any]) -> None:
+    assert told({**NEW_YORK, **end}, **{"from": "2027-03-12T12:00:00Z"}) == []
+
+
+def test_no_note_speaks_of_what_is_not_listed() -> None:
+    assert told(NEW_YORK, **{"from": "2027-03-12T12:00:00Z", "count": 1}) == []
+    (note,) = told({**NEW_YORK, "dst_gap": "skip"}, **{"from": "2027-03-12T12:00:00Z", "count": 2})
+    assert note == "2027-03-14 02:30 does not exist in America/New_York: it does not run"
+
+
+def test_a_day_that_a_zone_passes_over_is_told_with_the_day_on_which_it_runs() -> None:
+    (note,) = told({"cron": "0 12 30 12 *", "tz": "Pacific/Apia"}, **{"from": "2011-12-01T00:00:00Z", "count": 1})
+    assert note == "2011-12-30 12:00 does not exist in Pacific/Apia: runs at 2011-12-31 00:00"
+    (note,) = told({"cron": "0 */12 * 12 *", "tz": "Pacific/Apia"}, **{"from": "2011-12-29T00:00:00Z", "count": 9})
+    assert note == "2011-12-30 00:00 and 12:00 do not exist in Pacific/Apia: they do not run"
+
+
+def test_jitter_is_told() -> None:
+    assert told({"cron": "0 9 * * *", "jitter": 900_000}) == [
+        "each run begins up to 15 minutes after its time (jitter)"
+    ]
+    assert told({"every": 60_000, "jitter": 30_000}) == ["each run begins up to 30 seconds after its time (jitter)"]
+
+
+def test_more_notes_than_are_told_are_said_to_be_more() -> None:
+    notes = told(
+        {"cron": "30 1,2 8-14 3 *", "tz": "America/New_York"}, **{"from": "2027-01-01T00:00:00Z", "count": 100}
+    )
+    assert len(notes) <= 21
+    notes = told(
+        {"cron": "30 2 1-14 3 SUN", "tz": "America/New_York"}, **{"from": "1990-01-01T00:00:00Z", "count": 100}
+    )
+    assert len(notes) <= 21
+
+
+def test_an_end_date_on_a_reading_that_comes_twice_holds_both() -> None:
+    schedule = {"cron": "30 1 * * *", "tz": "America/New_York", "endDate": "2027-11-07T01:30:00", "dst_overlap": "both"}
+    answer = Api().post(PATH, {"schedule": schedule, "from": "2027-11-06T12:00:00Z"}).json()
+    assert answer["local"] == ["2027-11-07T01:30:00-04:00", "2027-11-07T01:30:00-05:00"]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from core.clock import sql_now
+from core.zones import TZDATA_VERSION
 from jobs.lifecycle.sql.inserts import run_columns
 from jobs.lifecycle.sql.prepared import execute
 from jobs.models import Job
@@ -332,6 +333,7 @@ UPDATE jobs_job j
 SET status = o ->> 2, scheduled_at = (o ->> 3)::timestamptz, completed_at = (o ->> 4)::timestamptz,
     next_run_at = (o ->> 5)::timestamptz, next_due_at = (o ->> 6)::timestamptz,
     occurrences_opened = (o ->> 7)::int, retry_count = (o ->> 8)::int, behind = o ->> 9,
+    tzdata_version = CASE WHEN j.cron = '' THEN '' ELSE %(tzdata)s::text END,
     updated_at = %(now)s::timestamptz
 FROM json_array_elements(%(moved)s::json) AS o
 WHERE j.id = (o ->> 0)::uuid AND j.status || '' = o ->> 1
@@ -341,5 +343,5 @@ WHERE j.id = (o ->> 0)::uuid AND j.status || '' = o ->> 1
 def advance(connection: BaseDatabaseWrapper, moved: Sequence[Moved], now: datetime) -> int:
     """Write the columns that a promotion moved; how many of the jobs still had the status they were read with."""
     with connection.cursor() as sql:
-        execute(sql, _PLAN, _ADVANCE, {"moved": json.dumps(moved, default=str), "now": now})
+        execute(sql, _PLAN, _ADVANCE, {"moved": json.dumps(moved, default=str), "now": now, "tzdata": TZDATA_VERSION})
         return int(sql.rowcount)

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from core.clock import machine_now
 from core.times import to_ms
+from core.zones import TZDATA_VERSION
 from jobs.models import Job
 
 if TYPE_CHECKING:
@@ -229,7 +230,8 @@ def take_due(
 _ADVANCE = """
 UPDATE jobs_job
 SET status = %s, scheduled_at = %s, completed_at = %s, next_run_at = %s, next_due_at = %s,
-    occurrences_opened = %s, retry_count = %s, behind = %s, updated_at = %s
+    occurrences_opened = %s, retry_count = %s, behind = %s,
+    tzdata_version = CASE WHEN cron = '' THEN '' ELSE %s END, updated_at = %s
 WHERE id = %s AND status = %s
 """
 
@@ -240,7 +242,8 @@ def advance(connection: BaseDatabaseWrapper, moved: Sequence[Moved], now: dateti
     rows = [
         (
             job.status, time(job.scheduled_at), time(job.completed_at), time(job.next_run_at), time(job.next_due_at),
-            job.occurrences_opened, job.retry_count, job.behind, time(now), job.job_id.hex, job.found,
+            job.occurrences_opened, job.retry_count, job.behind, TZDATA_VERSION, time(now),
+            job.job_id.hex, job.found,
         )
         for job in moved
     ]  # fmt: skip

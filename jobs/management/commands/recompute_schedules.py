@@ -19,7 +19,6 @@ class Command(BaseCommand):
         for moved in recompute():
             count += 1
             self.stdout.write(
-                f"{encode('job', moved.job_id)}  {moved.cron} in {moved.tz}: {moved.before.isoformat()} → "
-                f"{moved.after.isoformat()}"
+                f"{encode('job', moved.job_id)}  {moved.cron} in {moved.tz}: {moved.before.isoformat()} → {moved.to}"
             )
         self.stdout.write(f"tzdata {TZDATA_VERSION}: {count} schedules moved")
