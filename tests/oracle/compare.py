@@ -26,7 +26,7 @@ PART_OF_AN_HOUR = (
     "the clock is set by part of an hour: cronsim's steps of whole hours pass over wildcard times that the clock shows"
 )
 STAYS = (
-    "the clock is set at a time like 00:01: cronsim stays there for ever, so it is not asked; "
+    "the clock is set at a time like 00:01 or 02:30: cronsim may stay there for ever, so it is not asked; "
     "ours is what croniter matches"
 )
 SECONDS_OF_A_GAP = "the gap ends between two minutes: ours at that second, cronsim at the next whole minute"
@@ -167,9 +167,9 @@ def _shown(cron: str, name: str, begin: int, end: int) -> list[int]:
 
 
 def _not_on_the_hour(name: str, begin: int, end: int) -> bool:
-    """Whether the clock is set, within a day, at a reading that is no full hour (nor half of one)."""
+    """Whether the clock is set, within a day, at a reading that is no full hour."""
     changes_here = (change for change in _all_changes(name) if begin - AROUND < change[0] <= end + AROUND)
-    return any((at + before) % 1800 for at, before, _ in changes_here)
+    return any((at + before) % 3600 for at, before, _ in changes_here)
 
 
 def _shown_and_matching(cron: str, at: int, name: str) -> bool:
