@@ -45,7 +45,11 @@ _OPTIONS: dict[str, Schema] = {
     "concurrency_key": _KEY,
     "concurrency_limit": {"type": "integer", "minimum": 1, "maximum": limits.MOST_AT_ONCE},
     "unique_key": _KEY,
-    "on_conflict": {**one_of(*limits.ON_CONFLICT), "default": "return"},
+    "on_conflict": {
+        **one_of(*limits.ON_CONFLICT),
+        "default": "return",
+        "description": "`replace` cancels the job that is there, so it needs the scope jobs:manage, too",
+    },
     "idempotency_key": {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_IDEMPOTENCY_KEY},
     "labels": {"type": "object", "additionalProperties": TEXT, "maxProperties": limits.MOST_LABELS},
     "session": {"description": "`{tag, token}` or `tag:jwt`: refused as not_supported for now"},

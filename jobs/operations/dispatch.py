@@ -28,7 +28,7 @@ from core.clock import database_now
 from core.errors import ApiError, FieldError, Invalid, TooLarge
 from core.ids import decode, encode
 from core.tenancy import scopes
-from core.tenancy.auth import Principal
+from core.tenancy.auth import Principal, require
 from core.tenancy.visibility import Place, find_place
 from core.times import from_ms, to_ms
 from executors import registry
@@ -96,7 +96,8 @@ class _Ready:
 def dispatch(request: DispatchRequest, *, principal: Principal = IN_PROCESS) -> Dispatched:
     """Make the job. (nothing) → scheduled | queued.
 
-    Raises Invalid, NotFound, TooLarge; Conflict (`unique_conflict`); KeyReused, InProgress.
+    Raises Invalid, NotFound, TooLarge; Forbidden (`replace`, which may cancel a job, without `jobs:manage`);
+    Conflict (`unique_conflict`); KeyReused, InProgress.
     With a key that was used before nothing is made, and the first answer comes again, also when
     the catalog has changed since.
     """
@@ -191,6 +192,8 @@ class _Replay(Exception):
 def _prepare(request: DispatchRequest, principal: Principal, now: datetime) -> _Ready:
     """Everything that can be wrong, before anything is written. Raises _Replay for a key that was used."""
     request.check()
+    if request.on_conflict == "replace":
+        require(principal, scopes.JOBS_MANAGE)  # as for a cancel, whether or not there is a job to cancel
     registry.get(request.namespace)  # an unknown one is told before a missing product
     if request.retry_config:
         request.check_codes(registry.codes(request.namespace))

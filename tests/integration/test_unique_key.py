@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from core.tenancy import scopes
 from jobs import notices
 from jobs.lifecycle import intervene
 from jobs.models import Execution, Job, JobEvent
+from jobs.operations.dispatch import dispatch
+from jobs.operations.request import DispatchRequest
 from tests.conformance.world import claim_one, complete
-from tests.integration.api import OPERATOR, Api, told
+from tests.integration.api import OPERATOR, Api, key_of, told
 from tests.integration.dispatch_world import ACTIONS, BODY, MANY, at_once, catalog, counts, job_of
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +106,38 @@ def test_in_a_list_each_policy_holds_and_a_conflict_stores_nothing() -> None:
     replaced = Api().post(MANY, {"jobs": [{**ITEM, "on_conflict": "replace"}]}).json()["jobs"][0]
     assert replaced["job_id"] != there["job_id"]
     assert Counter(Job.objects.values_list("status", flat=True)) == {"queued": 2, "cancelled": 1}
+
+
+def test_to_replace_a_key_must_be_allowed_to_cancel() -> None:
+    there = Api().post(ACTIONS, UNIQUE)
+    dispatcher = key_of(scopes_={scopes.JOBS_DISPATCH}, name="shop-web")
+    both = key_of(scopes_={scopes.JOBS_DISPATCH, scopes.JOBS_MANAGE})
+
+    refused = dispatcher.post(ACTIONS, REPLACE)
+    assert told(refused) == (403, "scope_missing")
+    assert refused.json()["detail"] == "the API key 'shop-web' lacks the scope 'jobs:manage'"
+    of_many = dispatcher.post(MANY, {"jobs": [{"namespace": "actions", **BODY}, {**ITEM, "on_conflict": "replace"}]})
+    assert told(of_many) == (403, "scope_missing")
+    assert of_many.json()["detail"] == "jobs.1: the API key 'shop-web' lacks the scope 'jobs:manage'"
+    # Nor where there is no job of the key: the answer must not hang on that.
+    assert told(dispatcher.post(ACTIONS, {**REPLACE, "unique_key": "free"})) == (403, "scope_missing")
+    assert (counts(), job_of(there).status) == ((1, 1), "queued")
+
+    assert dispatcher.post(ACTIONS, UNIQUE).json() == there.json()
+    assert told(dispatcher.post(ACTIONS, REJECT)) == (409, "unique_conflict")
+    assert both.post(ACTIONS, REPLACE).status_code == 201
+    assert job_of(there).status == "cancelled"
+
+
+def test_in_process_a_job_is_replaced_without_a_key() -> None:
+    there = job_of(Api().post(ACTIONS, UNIQUE))
+    wanted = DispatchRequest(
+        namespace="actions", product="shop", env="prd", target={"app": "mail", "event": "ping"},
+        unique_key="sync", on_conflict="replace",
+    )  # fmt: skip
+    made = dispatch(wanted)
+    there.refresh_from_db()
+    assert (there.status, Job.objects.get(pk=made.job_id).status) == ("cancelled", "queued")
 
 
 @pytest.mark.django_db(transaction=True)
