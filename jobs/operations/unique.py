@@ -21,6 +21,7 @@ from jobs.models import Job
 from jobs.operations.request import DispatchRequest
 
 MOST_TRIES = 20  # each means that another dispatch, or an end, came in between
+RETRY_AFTER_SECONDS = 1  # no crowd is that quick for so long
 
 
 class Holder(NamedTuple):
@@ -37,6 +38,7 @@ def claim(new: Draft, request: DispatchRequest, *, actor: str) -> Holder | None:
     """Store the job: None. Where another one has its unique key: that one (`return`), Conflict
     (`reject`), or that one is cancelled, also while running, and this one stored (`replace`).
 
+    Conflict (`conflict`, to be tried again) under any of them where others are first MOST_TRIES times.
     Inside the caller's transaction: else an old job could be cancelled and no new one stored.
     """
     for _ in range(MOST_TRIES):
@@ -46,11 +48,14 @@ def claim(new: Draft, request: DispatchRequest, *, actor: str) -> Holder | None:
         if holder is None:
             continue  # it ended a moment ago
         if request.on_conflict == "reject":
-            raise _conflict(f"has been given to {encode('job', holder.job_id)}, which is {holder.status}", holder)
+            raise _conflict(holder)
         if request.on_conflict != "replace":
             return holder
         _replace(holder, by=new, actor=actor)
-    raise _conflict("is changing hands all the time: try again", None)
+    raise Conflict(
+        f"the unique key {request.unique_key!r} is changing hands all the time: try again",
+        retry_after=RETRY_AFTER_SECONDS,
+    )
 
 
 def _holder(new: Draft, request: DispatchRequest) -> Holder | None:
@@ -74,11 +79,12 @@ def _replace(holder: Holder, *, by: Draft, actor: str) -> None:
         transaction.on_commit(lambda: notices.tell_stopped(cancelled.stopped_runs))
 
 
-def _conflict(what: str, holder: Holder | None) -> Conflict:
-    detail = f"the unique key {what}"
+def _conflict(holder: Holder) -> Conflict:
+    job_id = encode("job", holder.job_id)
+    detail = f"the unique key has been given to {job_id}, which is {holder.status}"
     return Conflict(
         detail,
         code="unique_conflict",
         errors=[FieldError("unique_key", "unique_conflict", detail)],
-        extra={} if holder is None else {"job_id": encode("job", holder.job_id), "status_found": holder.status},
+        extra={"job_id": job_id, "status_found": holder.status},
     )

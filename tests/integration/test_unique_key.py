@@ -13,6 +13,7 @@ from core.tenancy import scopes
 from jobs import notices
 from jobs.lifecycle import intervene
 from jobs.models import Execution, Job, JobEvent
+from jobs.operations import unique
 from jobs.operations.dispatch import dispatch
 from jobs.operations.request import DispatchRequest
 from tests.conformance.world import claim_one, complete
@@ -138,6 +139,16 @@ def test_in_process_a_job_is_replaced_without_a_key() -> None:
     made = dispatch(wanted)
     there.refresh_from_db()
     assert (there.status, Job.objects.get(pk=made.job_id).status) == ("cancelled", "queued")
+
+
+def test_a_key_that_changes_hands_all_the_time_is_nobodys_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every time another dispatch was first, and its job has ended by the time it is looked for.
+    monkeypatch.setattr(unique, "store", lambda new: False)
+    for body in (UNIQUE, REJECT, REPLACE):
+        answer = Api().post(ACTIONS, body)
+        assert told(answer) == (409, "conflict")
+        assert answer["Retry-After"] == "1"
+    assert counts() == (0, 0)
 
 
 @pytest.mark.django_db(transaction=True)
