@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import timedelta
 from functools import partial
@@ -68,6 +69,45 @@ def test_another_body_with_the_key_is_refused() -> None:
     assert told(Api().post(ACTIONS, {**BODY, "priority": 6}, **KEY)) == (422, "idempotency_key_reused")
     assert told(Api().post(ACTIONS, {**BODY, "input": {"body": {"n": 2}}}, **KEY)) == (422, "idempotency_key_reused")
     assert counts() == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("1", "1.0", True),
+        ("1", "1e0", True),
+        ("0", "-0.0", True),
+        ("100000000000000000000", "1e20", True),
+        ('{"a": [2.0, {"b": 3}]}', '{"a": [2, {"b": 3.0}]}', True),
+        ("1.5", "1", False),
+        ("1.0", '"1.0"', False),
+        ('"1.0]"', '"1]"', False),
+        ("9007199254740993", "9007199254740992.0", False),  # no double is the first
+        ("1e20", "1e21", False),
+    ],
+)
+def test_a_whole_number_is_the_same_however_it_is_written(first: str, second: str, same: bool) -> None:
+    text = json.dumps(BODY).replace('{"n": 1}', '{"n": %s}')
+    assert Api().post(ACTIONS, text % first, **KEY).status_code == 201
+    answer = Api().post(ACTIONS, text % second, **KEY)
+    assert (answer.status_code, again(answer)) == ((200, True) if same else (422, False))
+    assert counts() == (1, 1)
+
+
+def test_a_digest_is_not_longer_than_what_was_asked() -> None:
+    digested: list[int] = []
+    wide = [1e308, 1.0] * 1000
+
+    class Counted(json.JSONEncoder):
+        def encode(self, o: Any) -> str:
+            text = super().encode(o)
+            digested.append(len(text))
+            return text
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(idempotency, "_CANONICAL", Counted(separators=(",", ":")))
+        idempotency.digest_of({"n": wide})
+    assert digested[1] < digested[0]
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "a\x01b"])
