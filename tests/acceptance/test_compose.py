@@ -41,11 +41,13 @@ DOT_ENV = {  # as the README says to make it, and the receiver's network
     "SECRET_KEY": secrets.token_hex(32),
     "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
     "OPERATOR_API_KEY": secrets.token_hex(32),
+    "ALLOWED_HOSTS": "jobs.example.org",  # health checks ask 127.0.0.1 all the same
     "EGRESS_ALLOW_CIDRS": "127.0.0.0/8",
 }
 README = (ROOT / "README.md").read_text()
 SET_BY_THE_FILE = {"ENVIRONMENT", "DATABASE_URL", "REDIS_URL"}
 SET_BY_THE_IMAGE = {"PORT", "HOST", "DATA_DIR"}
+HANDED_ON = {"SSL_CERT_FILE"}  # without a default: OpenSSL takes an empty one at its word
 HEALTHY_SECONDS = 60.0
 
 
@@ -59,6 +61,13 @@ def interpolated(text: str) -> str:
         return DOT_ENV.get(name) or (rest if kind == ":-" else "")
 
     return re.sub(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}", value, text)
+
+
+def given_to(name: str) -> dict[str, str]:
+    """The environment that the file gives a service; a variable without a value is handed on if there is one."""
+    given = SERVICES[name]["environment"].items()
+    handed_on = {key: DOT_ENV[key] for key, value in given if value is None and key in DOT_ENV}
+    return {key: interpolated(value) for key, value in given if value is not None} | handed_on
 
 
 class World:
@@ -76,7 +85,7 @@ class World:
     def environment(self, name: str) -> dict[str, str]:
         """Nothing of this test's own but what any process needs."""
         image = dict(re.findall(r"\b([A-Z_]+)=(\S+)", re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)[-1]))
-        given = {key: self.local(interpolated(value)) for key, value in SERVICES[name]["environment"].items()}
+        given = {key: self.local(value) for key, value in given_to(name).items()}
         container = {
             "PATH": os.environ["PATH"],
             "DATA_DIR": str(self.folder / "data" / name),
@@ -180,13 +189,22 @@ def test_the_services_run_a_job_are_healthy_and_stop_in_time(world: World) -> No
         assert world.processes[name].wait(seconds) == 0, world.processes[name].said()
 
 
-@pytest.mark.parametrize("missing", sorted(DOT_ENV.keys() - {"EGRESS_ALLOW_CIDRS"}))
+@pytest.mark.parametrize("missing", sorted(DOT_ENV.keys() - {"EGRESS_ALLOW_CIDRS", "ALLOWED_HOSTS"}))
 def test_without_a_secret_it_does_not_start(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(DOT_ENV, missing)
     with pytest.raises(AssertionError, match=f"{missing}: is in no .env"):
-        for service in SERVICES.values():
-            for value in service.get("environment", {}).values():
-                interpolated(value)
+        for name, service in SERVICES.items():
+            if "environment" in service:
+                given_to(name)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_authorities_of_an_operator_are_handed_on_and_none_are_made_up(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "SSL_CERT_FILE" not in given_to(name)
+    monkeypatch.setitem(DOT_ENV, "SSL_CERT_FILE", "/etc/ssl/authorities.pem")
+    assert given_to(name)["SSL_CERT_FILE"] == "/etc/ssl/authorities.pem"
 
 
 def test_each_setting_of_the_readme_is_passed_on_with_its_own_default() -> None:
@@ -195,13 +213,14 @@ def test_each_setting_of_the_readme_is_passed_on_with_its_own_default() -> None:
     rows = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in re.findall(r"`([A-Z_]{4,})`", row)}
     assert documented - given.keys() == set(SET_BY_THE_IMAGE)
-    from_dot_env = documented - SET_BY_THE_IMAGE - SET_BY_THE_FILE
+    assert {name for name in documented & given.keys() if given[name] is None} == HANDED_ON
+    from_dot_env = documented - SET_BY_THE_IMAGE - SET_BY_THE_FILE - HANDED_ON
     assert {name for name in from_dot_env if not re.fullmatch(rf"\${{{name}:[-?].*}}", given[name])} == set()
 
     defaults = {name: interpolated(given[name]) for name in from_dot_env if ":-" in given[name]}
     assert {*defaults, "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "OPERATOR_API_KEY"} == from_dot_env
-    named = defaults.pop("ALLOWED_HOSTS")
-    assert named == "localhost"  # production has none, and refuses to start
+    del defaults["ALLOWED_HOSTS"]  # production has none, and refuses to start
+    assert given["ALLOWED_HOSTS"] == "${ALLOWED_HOSTS:-localhost}"
     del defaults["EGRESS_ALLOW_CIDRS"]  # this test's own
     assert settings_with(defaults, of=defaults) == settings_with({}, of=defaults)
 
@@ -220,7 +239,10 @@ def test_all_that_the_issue_asks_for_is_there() -> None:
     assert [name for name, service in SERVICES.items() if "healthcheck" not in service] == ["migrate"]
     assert {port for service in SERVICES.values() for port in service.get("ports", [])} == {"127.0.0.1:8000:8000"}
     for name in STAY:
-        assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+        assert SERVICES[name]["depends_on"] == {
+            "migrate": {"condition": "service_completed_successfully"},
+            "redis": {"condition": "service_started"},
+        }
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
 
