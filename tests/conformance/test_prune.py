@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,7 +15,9 @@ from pytest_django.fixtures import Settings
 
 from core import clock
 from core.clock import database_now
+from core.ids import new_uuid
 from jobs import chores, fsck
+from jobs.lifecycle import intervene
 from jobs.lifecycle import prune as pruning
 from jobs.lifecycle.prune import Pruned, prune
 from jobs.models import Chore, Execution, IdempotencyKey, Job, JobEvent
@@ -101,6 +105,104 @@ def test_when_the_time_is_over_the_next_call_goes_on() -> None:
     with clock.shift(LATER):
         assert prune(KEPT, seconds=-1.0) == Pruned(finished=False)
         assert prune(KEPT).jobs == 1
+
+
+class Clockwork:
+    """A clock for `prune` that each breath moves on by a second, and nothing else."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += 1.0
+
+
+@pytest.fixture
+def clockwork(monkeypatch: pytest.MonkeyPatch) -> Clockwork:
+    made = Clockwork()
+    monkeypatch.setattr(pruning, "time", made)
+    return made
+
+
+def test_each_call_deletes_of_every_kind_however_much_there_is_of_one(
+    clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 1)
+    for _ in range(4):
+        assert complete(claim_one(new_job()))
+    goes_on = recurring(runs=12)
+    calls: list[Pruned] = []
+    with clock.shift(LATER):
+        while not (calls and calls[-1].finished):
+            calls.append(prune(KEPT, seconds=15.0))
+            assert len(calls) < 20
+    assert min(calls[0].events, calls[0].runs, calls[0].jobs) > 0
+    assert not calls[0].finished
+    assert list(Job.objects.all()) == [goes_on]
+    assert (Execution.objects.count(), JobEvent.objects.count()) == (1, 1)
+
+
+def test_old_rows_that_stay_take_no_batches(clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    stay = [recurring(runs=1) for _ in range(9)]
+    for job in stay:
+        intervene.pause(job.pk)
+    with clock.shift(LATER):
+        prune(KEPT)
+        clockwork.seconds = 0.0
+        assert prune(KEPT) == Pruned()
+        assert clockwork.seconds == 0.0
+        assert complete(claim_one(new_job()))
+    with clock.shift(2 * LATER):
+        assert prune(KEPT).jobs == 1
+        assert clockwork.seconds < 3.0
+    assert Job.objects.count() == 9
+
+
+def test_a_long_history_goes_in_small_pieces_also_with_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 3)
+    job = recurring(runs=8)
+    intervene.cancel(job.pk)
+    deleted: list[int] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        result = execute(sql, params, many, context)
+        if sql.startswith("DELETE"):
+            deleted.append(context["cursor"].rowcount)
+        return result
+
+    with clock.shift(LATER), connection.execute_wrapper(note):
+        ended_before, pruned = database_now() - KEPT, Pruned()
+        assert pruning._jobs(ended_before, pruned, lambda: False)
+    assert (pruned.jobs, pruned.runs, JobEvent.objects.count()) == (1, 8, 0)
+    assert max(deleted) == 3
+
+
+@pytest.mark.parametrize("young", [0, 1, 5])
+@pytest.mark.parametrize("old", [0, 1, 6])
+def test_the_first_young_row_is_found_among_ids_with_gaps(old: int, young: int) -> None:
+    now = database_now()
+    for number in range(old + young):
+        at = now - LATER if number < old else now
+        gap = JobEvent(job_id=new_uuid(), seq=1, type="job.started", status="running", at=at)
+        gap.save()
+        JobEvent(job_id=new_uuid(), seq=1, type="job.started", status="running", at=at).save()
+        gap.delete()
+    first_young = pruning._first_young(JobEvent.objects.all(), "at", now - KEPT)
+    assert JobEvent.objects.filter(pk__lt=first_young).count() == old
+
+
+def recurring(*, runs: int) -> Job:
+    """A job that goes on, with so many runs that ended."""
+    job = new_job({"every": 3_600_000})
+    for number in range(runs):
+        if number:
+            make_due(job)
+        assert complete(claim_one(job))
+    return job
 
 
 def test_of_many_who_take_a_chore_at_once_one_gets_it() -> None:
