@@ -138,11 +138,12 @@ def told(cron: str, name: str, change: int, mine: list[int], theirs: list[int]) 
 def _with_seconds(cron: str, name: str, minutes: list[int], gaps: set[int], begin: int, end: int) -> list[int]:
     """What five fields say, with the seconds of six: what was moved to the end of a gap runs once, there."""
     parsed = parse_cron(cron)
+    ends = {_at_whole_minute(gap, name, gaps): gap for gap in gaps}  # where cronsim puts them → where they are
     found: set[int] = set()
     for at in minutes:
         local = (EPOCH + timedelta(seconds=at)).astimezone(zone(name))
-        if at in gaps and (local.hour not in parsed.hours or local.minute not in parsed.minutes):
-            found.add(at)
+        if at in ends and (local.hour not in parsed.hours or local.minute not in parsed.minutes):
+            found.add(ends[at])
         else:
             found |= {at + second for second in parsed.seconds}
     return sorted(at for at in found if begin < at <= end)
