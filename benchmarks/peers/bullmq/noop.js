@@ -75,6 +75,6 @@ async function bulk(queue) {
   const queue = new Queue(name, { connection, defaultJobOptions: { removeOnComplete: false } });
   await queue.waitUntilReady();
   await queue.obliterate({ force: true });
-  console.log(JSON.stringify(await { drain, delayed, latency, add: one, bulk }[mode](queue)));
-  process.exit(0);
+  // A pipe takes 64 kB at once: the process ends when all of it has been read.
+  process.stdout.write(JSON.stringify(await { drain, delayed, latency, add: one, bulk }[mode](queue)), () => process.exit(0));
 })().catch((error) => { console.error(error); process.exit(1); });
