@@ -148,7 +148,8 @@ def test_no_block_of_the_readme_is_of_a_kind_that_is_not_tried() -> None:
 def test_make_test_is_what_ci_runs_and_make_can_do(checkout: Path) -> None:
     """A test cannot run all tests: CI does, by this command. Here make says what it would run."""
     assert "make --no-print-directory test\n" in (checkout / ".ci" / "run").read_text()
-    done = subprocess.run(["make", "-n", "test"], cwd=checkout, capture_output=True, text=True, check=True, timeout=60)
+    make = ["make", "--no-print-directory", "-n", "test"]
+    done = subprocess.run(make, cwd=checkout, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == ".venv/bin/python -m tests"
 
 
