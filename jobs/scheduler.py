@@ -14,7 +14,7 @@ import threading
 import time
 from datetime import timedelta
 
-from django.db import DataError, IntegrityError, ProgrammingError, connection
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, ProgrammingError, connection
 from django.db import Error as DatabaseError
 
 from core.clock import database_now
@@ -160,8 +160,12 @@ def recompute_now_and_then(stopped: threading.Event) -> None:
     while True:
         try:
             recompute_schedules()
-        except DatabaseError:  # it is waited for elsewhere
+        except (OperationalError, InterfaceError):  # the database is away: it is waited for elsewhere
             wait = IDLE_SECONDS
+        except Exception:
+            # Dying quietly, this would leave schedules on old data until the next start.
+            logger.exception("schedules cannot be recomputed, trying again")
+            wait = RECOMPUTE_AGAIN_SECONDS
         else:
             wait, pause = pause, RECOMPUTE_SECONDS
         connection.close()

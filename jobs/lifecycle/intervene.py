@@ -1,4 +1,4 @@
-"""Interventions: cancel, pause, resume, reschedule, retry, trigger, delete (semantics §4).
+"""Interventions: cancel, pause, resume, retry, trigger, delete (semantics §4); `reschedule` has a file of its own.
 
 Each takes the job's row, checks what is true, and writes once: a claim that comes at the same
 moment is either before it (the intervention finds `running`) or after it (the claim finds nothing).
@@ -7,31 +7,24 @@ Where the state does not allow it: IllegalTransition, with the state that was fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import IntegrityError, transaction
 
 from core.clock import database_now
-from core.errors import Invalid
-from core.times import MICROSECOND, to_ms
 from core.zones import TZDATA_VERSION
-from jobs.lifecycle.create import build_run, schedule_columns, schedule_of
+from jobs.lifecycle.create import build_run, schedule_of
 from jobs.lifecycle.errors import IllegalTransition, NotRecurring
-from jobs.lifecycle.promote import give_up, promote_locked
-from jobs.lifecycle.reap import end_run
+from jobs.lifecycle.promote import give_up, has_room, promote_locked
 from jobs.lifecycle.rows import lock_job, move_job, move_run, open_runs, record_event
 from jobs.models import Execution, Job
-from jobs.schedule import Schedule, due_at, first_occurrence, next_occurrence
+from jobs.schedule import due_at, next_occurrence
 from jobs.states import ALLOWED, EventType, JobStatus, RunStatus, Trigger, Verb
 
 PAUSED = "paused before it was made up for"
-RESCHEDULED = "rescheduled before it was made up for"
-_GRID = ("start_at", "cron", "every", "tz", "anchor_at", "dst_gap", "dst_overlap")  # what makes the occurrences
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +91,8 @@ def pause(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
     if not job.recurring:
         raise NotRecurring("only a recurring job can be paused; cancel or reschedule a one-off")
     now = database_now()
-    if job.next_run_at is not None and job.next_run_at <= now:  # also what only waits for its jitter
-        promote_locked(job, open_runs([job.pk]).get(job.pk, []), now=now, jittered=False)
-    runs = _allowed(job, Verb.PAUSE)
+    promote_what_is_due(job, now=now, jittered=False)  # also what only waits for its jitter
+    runs = allowed(job, Verb.PAUSE)
     give_up(job, PAUSED, now=now)
     for run in runs:
         if run.status in {RunStatus.QUEUED, RunStatus.WAITING}:
@@ -117,7 +109,7 @@ def resume(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
     job, runs = _take(job_id, Verb.RESUME)
     now = database_now()
     schedule = schedule_of(job)
-    upcoming = next_occurrence(schedule, after=now) if _room(job) else None
+    upcoming = next_occurrence(schedule, after=now) if has_room(job) else None
     for run in runs:
         if run.status == RunStatus.FROZEN:
             move_run(run, RunStatus.WAITING, due_at=max(now, run.due_at))
@@ -142,134 +134,18 @@ def resume(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
 
 
 @transaction.atomic
-def reschedule(
-    job_id: UUID, schedule: Schedule, *, as_given: dict[str, Any] | None = None, actor: str = ""
-) -> Intervened:
-    """A new time or grid. scheduled | queued | paused → scheduled (paused stays paused; queued, where an
-    interval begins in the past); a recurring job that is running changes from its next run on.
-
-    A run that has not begun gives way; a back-off in progress is dropped, its run ends as failed. Where
-    the grid stays what it is (only `limit`, `endDate` or a policy is new), nothing gives way.
-    """
-    job = lock_job(job_id)
-    now = database_now()
-    if job.recurring and job.next_due_at is not None and job.next_due_at <= now:
-        promote_locked(job, open_runs([job.pk]).get(job.pk, []), now=now)
-    runs = _allowed(job, Verb.RESCHEDULE)
-    if job.status == JobStatus.RUNNING and not job.recurring:
-        raise IllegalTransition(Verb.RESCHEDULE, JobStatus.RUNNING, "a one-off that is running has no next run")
-    if schedule.limit is not None and job.occurrences_opened - _unstarted(runs) >= schedule.limit:
-        raise Invalid.field("limit", f"{job.occurrences_opened} runs have started already: it must be more than that")
-    goes_on = job.recurring and all(getattr(job, name) == getattr(schedule, name) for name in _GRID)
-    if not goes_on:
-        give_up(job, RESCHEDULED, now=now)
-        runs = _give_way(job, runs, now=now)
-    paused = job.paused_at is not None and schedule.recurring
-    upcoming = _on_the_same_grid(job, schedule, now) if goes_on else _on_a_new_grid(job, schedule, paused, runs, now)
-    if upcoming is None and not (goes_on and runs):
-        raise Invalid.field("endDate", "no occurrence is left before it", code="no_occurrence")
-    first = upcoming
-    for name, value in schedule_columns(schedule).items():
-        setattr(job, name, value)
-    if first is not None and first <= now and schedule.recurring and not goes_on and not paused:
-        run = _open_at_once(job, schedule, first, now)
-        if run is not None:
-            runs = [run]
-            upcoming = next_occurrence(schedule, after=first) if _room(job) else None
-    move_job(
-        job,
-        Verb.RESCHEDULE,
-        runs,
-        now=now,
-        **schedule_columns(schedule),
-        schedule=as_given or {},
-        occurrences_opened=job.occurrences_opened,
-        retry_count=job.retry_count,
-        paused_at=job.paused_at if paused else None,
-        next_run_at=None if paused else upcoming,
-        next_due_at=None if paused or upcoming is None else due_at(schedule, job.pk, upcoming),
-        next_attempt_at=job.next_attempt_at if goes_on else None,
-        scheduled_at=job.scheduled_at if runs or first is None else first,
-    )
-    record_event(
-        job, EventType.RESCHEDULED, now=now, actor=actor, data={"first": to_ms(first)} if first is not None else None
-    )
-    return Intervened(job, woken=True)
-
-
-def _on_the_same_grid(job: Job, schedule: Schedule, now: datetime) -> datetime | None:
-    """The next occurrence of a grid that goes on, under what is new of the schedule."""
-    if schedule.limit is not None and job.occurrences_opened >= schedule.limit:
-        return None
-    if job.next_run_at is None:  # its end had been reached, or it is paused
-        return next_occurrence(schedule, after=now)
-    return next_occurrence(schedule, after=job.next_run_at - MICROSECOND)
-
-
-def _on_a_new_grid(
-    job: Job, schedule: Schedule, paused: bool, runs: Sequence[Execution], now: datetime
-) -> datetime | None:
-    """The first occurrence of a grid that begins. In the past only where it runs at once and has not run yet."""
-    first = first_occurrence(schedule, now=now)
-    if first is None or first > now or not schedule.recurring:
-        return first
-    return next_occurrence(schedule, after=now) if paused or runs or _is_told(job, first) else first
-
-
-def _open_at_once(job: Job, schedule: Schedule, first: datetime, now: datetime) -> Execution | None:
-    """The run of a grid that began in the past, as a dispatch has it: not late by what was before it was asked
-    for. None while its jitter lasts."""
-    due = due_at(schedule, job.pk, first)
-    if due > now:
-        return None
-    run = build_run(job, scheduled_at=first, due=now, trigger=Trigger.SCHEDULE, now=now)
-    run.save(force_insert=True)
-    job.occurrences_opened += 1
-    job.scheduled_at, job.retry_count = first, 0
-    return run
-
-
-def _unstarted(runs: Sequence[Execution]) -> int:
-    """Occurrences that count against the limit only because they were about to run."""
-    return sum(1 for run in runs if not run.attempt and run.trigger == Trigger.SCHEDULE)
-
-
-def _is_told(job: Job, occurrence: datetime) -> bool:
-    """Whether the history has that occurrence: it ran, was skipped or was missed, and does not come again."""
-    of_schedule = Execution.objects.filter(job_id=job.pk, trigger=Trigger.SCHEDULE, scheduled_at__lte=occurrence)
-    return of_schedule.filter(Q(scheduled_at=occurrence) | Q(last_scheduled_at__gte=occurrence)).exists()
-
-
-def _give_way(job: Job, runs: list[Execution], *, now: datetime) -> list[Execution]:
-    """Take a job's runs that are not running out of its way; those that remain."""
-    left = [run for run in runs if run.status == RunStatus.RUNNING]
-    for run in runs:
-        if run in left:
-            continue
-        if run.attempt:  # a back-off: the run ends with the outcome of its last attempt
-            move_run(run, RunStatus.FAILED, finished_at=now, fence=run.fence + 1)
-            end_run(job, run, [other for other in runs if other.pk != run.pk], now=now)
-        else:
-            deleted, _ = Execution.objects.filter(pk=run.pk, status=run.status, fence=run.fence, attempt=0).delete()
-            if deleted != 1:
-                raise RuntimeError(f"run {run.pk} changed under the lock of its job")
-            if run.trigger == Trigger.SCHEDULE and job.recurring:
-                job.occurrences_opened -= 1
-    return left
-
-
-@transaction.atomic
 def retry(job_id: UUID, *, delay: timedelta = timedelta(0), actor: str = "") -> Intervened:
     """failed (or recurring, its last run failed) → queued; with a delay → scheduled.
 
     A new run of the same occurrence; the grid of a recurring job is untouched.
     """
-    job, runs = _take(job_id, Verb.RETRY)
-    if runs:
+    job = lock_job(job_id)
+    now = database_now()
+    promote_what_is_due(job, now=now)
+    if allowed(job, Verb.RETRY):
         raise IllegalTransition(Verb.RETRY, JobStatus(job.status), "a run of this job is still open")
     if job.last_run_status != RunStatus.FAILED:
         raise IllegalTransition(Verb.RETRY, JobStatus(job.status), "the last run of this job did not fail")
-    now = database_now()
     failed = Execution.objects.filter(pk=job.last_run_id).first() if job.last_run_id is not None else None
     run = build_run(
         job,
@@ -279,11 +155,10 @@ def retry(job_id: UUID, *, delay: timedelta = timedelta(0), actor: str = "") -> 
         now=now,
         status=RunStatus.WAITING if delay else RunStatus.QUEUED,
     )
-    run.save(force_insert=True)
-    move_job(
+    _reopen(
         job,
         Verb.RETRY,
-        [run],
+        run,
         now=now,
         retry_count=0,
         scheduled_at=run.scheduled_at,
@@ -299,14 +174,30 @@ def trigger(job_id: UUID, *, actor: str = "") -> Intervened:
     job = lock_job(job_id)
     if not job.recurring:
         raise NotRecurring("only a recurring job can be triggered; dispatch a one-off again")
-    runs = _allowed(job, Verb.TRIGGER)
-    if runs:
-        raise IllegalTransition(Verb.TRIGGER, JobStatus(job.status), "a run of this job is still open")
     now = database_now()
+    promote_what_is_due(job, now=now)
+    if allowed(job, Verb.TRIGGER):
+        raise IllegalTransition(Verb.TRIGGER, JobStatus(job.status), "a run of this job is still open")
     run = build_run(job, scheduled_at=now, due=now, trigger=Trigger.TRIGGER, now=now)
-    run.save(force_insert=True)
-    move_job(job, Verb.TRIGGER, [run], now=now, retry_count=0, scheduled_at=now)
+    _reopen(job, Verb.TRIGGER, run, now=now, retry_count=0, scheduled_at=now)
     return Intervened(job, woken=True)
+
+
+def _reopen(job: Job, verb: Verb, run: Execution, *, now: datetime, **changes: Any) -> None:
+    """Store a run of a job that has none open, and move the job with it: it may have ended before."""
+    run.save(force_insert=True)
+    try:
+        with transaction.atomic():
+            move_job(job, verb, [run], now=now, **changes)
+    except IntegrityError as error:
+        if job.unique_key is None:
+            raise
+        raise IllegalTransition(
+            verb,
+            JobStatus(job.status),
+            f"another job that has not ended has its unique key {job.unique_key!r}",
+            code="unique_key_taken",
+        ) from error
 
 
 @transaction.atomic
@@ -329,10 +220,10 @@ def delete(job_id: UUID, *, force: bool = False, actor: str = "") -> tuple[int, 
 
 def _take(job_id: UUID, verb: Verb) -> tuple[Job, list[Execution]]:
     job = lock_job(job_id)
-    return job, _allowed(job, verb)
+    return job, allowed(job, verb)
 
 
-def _allowed(job: Job, verb: Verb) -> list[Execution]:
+def allowed(job: Job, verb: Verb) -> list[Execution]:
     """The open runs of a locked job in a state that allows the verb, else IllegalTransition."""
     found = JobStatus(job.status)
     if found not in ALLOWED[verb]:
@@ -340,5 +231,11 @@ def _allowed(job: Job, verb: Verb) -> list[Execution]:
     return open_runs([job.pk]).get(job.pk, [])
 
 
-def _room(job: Job) -> bool:
-    return job.limit is None or job.occurrences_opened < job.limit
+def promote_what_is_due(job: Job, *, now: datetime, jittered: bool = True) -> None:
+    """What a locked job should have run by now is opened, skipped or missed before anything is asked of it.
+
+    Not `jittered`: also what only waits for its jitter.
+    """
+    due = job.next_due_at if jittered else job.next_run_at
+    if due is not None and due <= now:
+        promote_locked(job, open_runs([job.pk]).get(job.pk, []), now=now, jittered=jittered)

@@ -148,9 +148,8 @@ def _open_due_runs(limit: int, *, only: UUID | None = None) -> Promoted:
         if not jobs and not queues:
             return promoted
         promoted.full = len(jobs) + len(queues) == limit
-        recurring = [job.pk for job in jobs if job.recurring]
-        runs = open_runs(recurring) if recurring else {}
-        holds = list(Hold.objects.all()) if recurring else []
+        runs = open_runs([job.pk for job in jobs]) if jobs else {}
+        holds = list(Hold.objects.all()) if jobs else []
         opened: list[Execution] = []
         found = [job.status for job in jobs]
         for job in jobs:
@@ -204,9 +203,9 @@ def _open_runs_of(
         rows += _never_ran(job, RunStatus.MISSED, MISSED, plan.missed, now)
     upcoming, look_at, crowded = plan.next_run_at, None, plan.rest
     for index, occurrence in enumerate(plan.run):
-        if not _room(job):
+        if not has_room(job):
             break
-        if not open_now or (job.overlap == "queue" and len(open_now) == 1 and not _covered(job, holds)):
+        if not open_now or (len(open_now) == 1 and _may_wait(job, holds)):
             rows.append(_open_run(job, schedule, occurrence, open_now, now))
         elif index < plan.late and job.misfire == "all" and not _covered(job, holds):
             upcoming, look_at, crowded = occurrence, now + _look_again_in(open_now[0], now), None
@@ -214,9 +213,9 @@ def _open_runs_of(
         else:
             crowded = _joined(plan.run[index:], plan.rest)
             break
-    if crowded is not None and _room(job):
+    if crowded is not None and has_room(job):
         rows += _never_ran(job, RunStatus.SKIPPED, _why(job, open_now, holds), crowded, now)
-    job.next_run_at = upcoming if job.recurring and _room(job) else None
+    job.next_run_at = upcoming if job.recurring and has_room(job) else None
     job.next_due_at = None
     if job.next_run_at is not None:
         job.next_due_at = look_at or due_at(schedule, job.pk, job.next_run_at)
@@ -226,6 +225,11 @@ def _open_runs_of(
         else:
             job.scheduled_at = job.next_run_at  # what was told is past: it waits for the next
     return rows
+
+
+def _may_wait(job: Job, holds: Sequence[Hold]) -> bool:
+    """Whether one occurrence may wait behind the open run. That of a one-off does: it has no other."""
+    return not job.recurring or (job.overlap == "queue" and not _covered(job, holds))
 
 
 def _look_again_in(open_run: Execution, now: datetime) -> timedelta:
@@ -266,7 +270,8 @@ def _joined(occurrences: Sequence[datetime], rest: Span | None) -> Span:
     return Span(occurrences[0], last, len(occurrences) + more)
 
 
-def _room(job: Job) -> bool:
+def has_room(job: Job) -> bool:
+    """Whether the job's limit leaves it another occurrence."""
     return job.limit is None or job.occurrences_opened < job.limit
 
 

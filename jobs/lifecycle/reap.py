@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -187,7 +188,8 @@ def _lose_one(
             error=text,
             retryable=False,
         )
-        end_run(job, run, runs, now=now)
+        move_job(job, "end", runs, now=now, **ended_by(job, run, now=now))
+        record_event(job, EventType.FAILED, now=now, number=run.number)
         reaped.ended += 1
         return
     lost = ended_attempt(run, "lost", now_ms=to_ms(now), started_ms=to_ms(run.started_at), code="LOST", error=error)
@@ -207,21 +209,16 @@ def _lose_one(
     reaped.returned += 1
 
 
-def end_run(job: Job, run: Execution, runs: Sequence[Execution], *, now: datetime) -> None:
-    """What a run that ended as failed outside `settle` means for its (locked) job."""
-    move_job(
-        job,
-        "end",
-        runs,
-        now=now,
-        completed_at=now,
-        last_run_status=str(run.status),
-        last_run_id=run.pk,
-        last_error=run.error,
-        retry_count=run.retry_count,
-        next_attempt_at=None,
-        failed_executions=job.failed_executions + 1,
-        consecutive_failures=job.consecutive_failures + 1,
-        scheduled_at=job.next_run_at or job.scheduled_at,
-    )
-    record_event(job, EventType.FAILED, now=now, number=run.number)
+def ended_by(job: Job, run: Execution, *, now: datetime) -> dict[str, Any]:
+    """The columns of a job that say that a run of it ended as failed outside `settle`."""
+    return {
+        "completed_at": now,
+        "last_run_status": str(run.status),
+        "last_run_id": run.pk,
+        "last_error": run.error,
+        "retry_count": run.retry_count,
+        "next_attempt_at": None,
+        "failed_executions": job.failed_executions + 1,
+        "consecutive_failures": job.consecutive_failures + 1,
+        "scheduled_at": job.next_run_at or job.scheduled_at,
+    }

@@ -6,20 +6,24 @@ elsewhere, and says so. A job of which no occurrence is left before its end date
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from core.clock import database_now
+from core.ids import encode
 from core.zones import TZDATA_VERSION, version_key
 from jobs.lifecycle.create import schedule_of
 from jobs.lifecycle.promote import tell_end
 from jobs.lifecycle.rows import move_job, open_runs
 from jobs.models import Job
 from jobs.schedule import due_at, next_occurrence
+
+logger = logging.getLogger(__name__)
 
 BATCH = 200
 
@@ -57,11 +61,23 @@ def recompute(batch: int = BATCH) -> Iterator[Moved]:
                 found = found.filter(pk__gt=last)
             jobs = list(found.order_by("pk")[:batch])
             now = database_now()
-            moved = [change for job in jobs if (change := _recompute_one(job, now)) is not None]
+            moved = [change for job in jobs if (change := _recompute_alone(job, now)) is not None]
         yield from moved
         if len(jobs) < batch:
             return
         last = jobs[-1].pk
+
+
+def _recompute_alone(job: Job, now: datetime) -> Moved | None:
+    """One job under a savepoint of its own: one that cannot be computed stays as it is and keeps no other from it."""
+    try:
+        with transaction.atomic():
+            return _recompute_one(job, now)
+    except (OperationalError, InterfaceError):  # the database is away
+        raise
+    except Exception:
+        logger.exception("%s cannot be recomputed: it stays as it is", encode("job", job.pk))
+        return None
 
 
 def _recompute_one(job: Job, now: datetime) -> Moved | None:

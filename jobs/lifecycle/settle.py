@@ -7,6 +7,7 @@ An outcome whose run was cancelled, lost or settled before matches no row and is
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,9 @@ from jobs.models import Execution, Job
 from jobs.states import RunStatus
 
 _COMPLETED, _FAILED = str(RunStatus.COMPLETED), str(RunStatus.FAILED)
+# In a JSON text: a backslash that is itself escaped, a whole surrogate pair, and what cannot be stored.
+_ESCAPES = re.compile(r"\\\\|\\ud[89ab]..\\ud[c-f]..|(?P<unstorable>\\u0000|\\ud[89a-f]..)")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(default=str, allow_nan=False, separators=(",", ":"))
 
 
@@ -152,7 +156,16 @@ def _held(runs: Sequence[Execution], outcome: Postponed) -> Execution | None:
 def result_text(result: object) -> str:
     """A result as the JSON text that is stored; what JSON cannot say becomes its text.
 
-    NUL, which a database's JSON cannot hold, is written as the replacement character.
+    NUL and half a surrogate pair, which a database's JSON cannot hold, are written as the replacement character.
     """
     text = _ENCODER.encode(result)
-    return text.replace("\\u0000", "\\ufffd") if "\\u0000" in text else text
+    return _ESCAPES.sub(_storable_escape, text) if "\\u0000" in text or "\\ud" in text else text
+
+
+def _storable_escape(found: re.Match[str]) -> str:
+    return "\\ufffd" if found["unstorable"] else found[0]
+
+
+def storable(text: str) -> str:
+    """A text without what a database's text cannot hold: NUL and halves of surrogate pairs."""
+    return _UNSTORABLE.sub("\ufffd", text)

@@ -158,11 +158,11 @@ def _store(ready: _Ready, *, now: datetime, actor: str) -> Dispatched:
 
 
 def _store_all(prepared: Sequence[_Ready | Dispatched], *, now: datetime, actor: str) -> list[Dispatched]:
-    """The answers in order. What takes a unique key goes first, in the order of the keys: two calls
-    that share several never wait for each other in a circle."""
+    """The answers in order. What takes a unique or an idempotency key goes first, in the order of the
+    keys: two calls that share several never wait for each other in a circle."""
     answers: list[Dispatched | None] = [each if isinstance(each, Dispatched) else None for each in prepared]
     plain: list[Draft] = []
-    keyed: list[tuple[int, int, str, int, _Ready]] = []
+    keyed: list[tuple[int, int, str, str, int, _Ready]] = []
     for index, each in enumerate(prepared):
         if isinstance(each, Dispatched):
             continue
@@ -170,8 +170,10 @@ def _store_all(prepared: Sequence[_Ready | Dispatched], *, now: datetime, actor:
             plain.append(each.draft)
             answers[index] = _of(each.draft)
         else:
-            keyed.append((each.draft.product_id, each.draft.environment_id, each.request.unique_key or "", index, each))
-    for *_, index, ready in sorted(keyed, key=lambda entry: entry[:4]):
+            place = (each.draft.product_id, each.draft.environment_id)
+            keys = (each.request.unique_key or "", each.asked.key if each.asked is not None else "")
+            keyed.append((*place, *keys, index, each))
+    for *_, index, ready in sorted(keyed, key=lambda entry: entry[:5]):
         try:
             answers[index] = _store(ready, now=now, actor=actor)
         except ApiError as error:

@@ -20,7 +20,7 @@ from core.errors import Invalid
 from core.fields import reject_unknown
 from core.times import to_ms_or_none
 from executors import registry
-from jobs.lifecycle import intervene
+from jobs.lifecycle.reschedule import reschedule as transition
 from jobs.lifecycle.rows import lock_job
 from jobs.models import Job
 from jobs.operations.interventions import told
@@ -43,7 +43,7 @@ def reschedule(job_id: UUID, changes: Mapping[str, Any], *, actor: str = "") -> 
         now = database_now()
         schedule, as_given = _changed(job, given, now)
         was_recurring = job.recurring
-        moved = intervene.reschedule(job_id, schedule, as_given=as_given, actor=actor)
+        moved = transition(job_id, schedule, as_given=as_given, actor=actor)
         if schedule.recurring and not was_recurring:
             _check_recurring(job)
         return told(moved)

@@ -40,7 +40,7 @@ class Isolation:
     async def execute(self, call: Call) -> Outcome | Died:
         """Run the attempt in a child. Cancelled: the child is killed."""
         loop = asyncio.get_running_loop()
-        child = self._idle.pop() if self._idle else await self._new_child(loop)
+        child = self._living() or await self._new_child(loop)
         message = {name: getattr(call, name) for name in _CALL_FIELDS}
         try:
             answer = await loop.run_in_executor(self._threads, _ask, child, message)
@@ -52,6 +52,15 @@ class Isolation:
         else:
             self._idle.append(child)
         return answer
+
+    def _living(self) -> _Child | None:
+        """An idle child. One that died while it had no run (out of memory, a signal) is no loss of the next one."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.process.is_alive():
+                return child
+            self._end(child)
+        return None
 
     async def _new_child(self, loop: asyncio.AbstractEventLoop) -> _Child:
         starting = loop.run_in_executor(self._threads, self._start)

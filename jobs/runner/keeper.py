@@ -162,13 +162,19 @@ class Keeper:
             logger.warning("%d runs were claimed but their claim's answer was lost: handed back", len(lost))
             await self._database.run(_hand_back_ids, self.worker_id, lost)
 
+    def still_valid(self) -> bool:
+        """Whether the lease is good at this moment, by the clock and not by when it was last looked at: a process
+        that was stopped and goes on finds its own thoughts of before. If not, everything in flight is stopped."""
+        if self.valid.is_set() and time.monotonic() - self._beaten > ABORT_SECONDS:
+            self.valid.clear()
+            self._aborted += self._runs.abort("no beat for too long: the lease may be lost")
+        return self.valid.is_set()
+
     async def _watch(self) -> None:
         """Stop everything in time when no beat gets through."""
         while True:
             self._turns += 1
-            if self.valid.is_set() and time.monotonic() - self._beaten > ABORT_SECONDS:
-                self.valid.clear()
-                self._aborted += self._runs.abort("no beat for too long: the lease may be lost")
+            self.still_valid()
             await asyncio.sleep(WATCH_SECONDS)
 
     def _guard(self) -> None:

@@ -222,10 +222,13 @@ class Runner:
                 return
             bell.clear()
             wanted = min(room, CLAIM_AT_ONCE)
+            asked_as = self._keeper.worker_id
             claims = await self._claim(queue, wanted, cursor)
             if claims is None:
                 await self._pause(RETRY_SECONDS)
                 continue
+            if not self._keeper.still_valid() or self._keeper.worker_id != asked_as:
+                continue  # this process stood still meanwhile: others have them, or the keeper hands them back
             if len(claims) == wanted:
                 self._wake_others(queue)
             for taken in claims:

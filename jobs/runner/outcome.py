@@ -10,7 +10,7 @@ from core.backoff import RetryConfig, delay_ms
 from core.ids import encode
 from executors.base import INTERNAL_ERROR, Done, Failed, Outcome
 from jobs.lifecycle.claim import Claim
-from jobs.lifecycle.settle import Finished, Postponed, Settlement, result_text
+from jobs.lifecycle.settle import Finished, Postponed, Settlement, result_text, storable
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ def decide(claim: Claim, outcome: Outcome, *, random: float) -> Settlement:
             return Finished.completed(claim.run_id, claim.job_id, claim.fence, result_text(outcome.result))
         except ValueError as error:  # NaN or infinity in a result: JSON has no word for it
             outcome = Failed(code=INTERNAL_ERROR, message=f"the result is no JSON: {error}", retryable=False)
-    config = retry_config(claim.retry_config)
+    config, message = retry_config(claim.retry_config), storable(outcome.message)
     worth_it = config.allows(outcome.code, outcome.retryable)
     if worth_it and claim.retry_count < claim.retries:
         delay = delay_ms(config, claim.retry_count + 1, random=random)
         if outcome.retry_after is not None:
             delay = max(delay, min(outcome.retry_after, LONGEST_RETRY_AFTER_SECONDS) * 1000)
-        return Postponed(claim.run_id, claim.job_id, claim.fence, delay, outcome.code, outcome.message)
+        return Postponed(claim.run_id, claim.job_id, claim.fence, delay, outcome.code, message)
     return Finished.failed(
-        claim.run_id, claim.job_id, claim.fence, code=outcome.code, error=outcome.message, retryable=worth_it
+        claim.run_id, claim.job_id, claim.fence, code=outcome.code, error=message, retryable=worth_it
     )
 
 

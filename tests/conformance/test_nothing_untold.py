@@ -271,3 +271,11 @@ def test_newer_time_zone_data_that_leave_nothing_before_the_end_date_end_the_job
     out = StringIO()
     call_command("fsck", stdout=out)
     assert "FAILED" not in out.getvalue()
+
+
+def test_a_job_that_cannot_be_recomputed_keeps_no_other_from_it(time: Time) -> None:
+    bad, good = (new_job({"cron": "0 9 * * *", "tz": "Europe/Berlin"}) for _ in range(2))
+    Job.objects.filter(pk__in=[bad.pk, good.pk]).update(tzdata_version="2020.1")
+    Job.objects.filter(pk=bad.pk).update(tz="Nowhere/Atlantis")
+    call_command("recompute_schedules", stdout=StringIO())
+    assert (fresh(bad).tzdata_version, fresh(good).tzdata_version) == ("2020.1", TZDATA_VERSION)

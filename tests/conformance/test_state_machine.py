@@ -13,6 +13,7 @@ from core.errors import Conflict
 from jobs.lifecycle import intervene
 from jobs.lifecycle.promote import promote_due
 from jobs.lifecycle.reap import Reaped, lose
+from jobs.lifecycle.reschedule import reschedule as transition
 from jobs.models import Execution, Job, JobEvent
 from jobs.schedule import parse_schedule
 from jobs.states import ALLOWED, TRANSITIONS, JobStatus, RunStatus, Verb, project
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def reschedule(job_id: Any) -> object:
-    return intervene.reschedule(job_id, parse_schedule({"every": 60_000}, now=database_now() + timedelta(minutes=1)))
+    return transition(job_id, parse_schedule({"every": 60_000}, now=database_now() + timedelta(minutes=1)))
 
 
 VERBS: dict[Verb, Callable[[Any], object]] = {

@@ -25,6 +25,7 @@ from jobs.ended import ended_runs, last_event
 from jobs.lifecycle import intervene
 from jobs.lifecycle.claim import claim
 from jobs.lifecycle.promote import PUT_OFF, next_due, promote_due
+from jobs.lifecycle.reschedule import reschedule as transition
 from jobs.lifecycle.settle import Finished, settle
 from jobs.models import Execution, Job
 from jobs.schedule import first_occurrence, parse_schedule, preview
@@ -339,7 +340,7 @@ def test_lateness_is_told_only_while_it_is_known_when_the_run_was_due(time: Time
     assert complete(punctual)
     assert postpone(retried, delay_ms=0)
     assert postpone(dropped, delay_ms=3_600_000)
-    intervene.reschedule(jobs["dropped"].pk, parse_schedule({"every": 7_200_000}, now=database_now()))
+    transition(jobs["dropped"].pk, parse_schedule({"every": 7_200_000}, now=database_now()))
     promote_due()
     assert complete(claim_one(jobs["retried"]))
 
@@ -438,7 +439,7 @@ def test_a_new_grid_through_an_occurrence_that_ran_goes_on_after_it(time: Time) 
     (ran,) = runs_of(job)
     time.pass_(timedelta(seconds=30))
     again = {"every": 120_000, "start_at": to_ms(ran.scheduled_at)}
-    intervene.reschedule(job.pk, parse_schedule(again, now=database_now()), as_given=again)
+    transition(job.pk, parse_schedule(again, now=database_now()), as_given=again)
     assert fresh(job).next_run_at == ran.scheduled_at + timedelta(minutes=2)
     time.pass_(2 * MINUTE)
     run_through(time)
@@ -453,7 +454,7 @@ def test_a_new_grid_through_what_was_missed_does_not_tell_it_again(time: Time) -
     ninth = begin + 9 * MINUTE
     assert missed.scheduled_at < ninth <= (missed.last_scheduled_at or begin)
     again = {"every": 180_000, "start_at": to_ms(begin)}
-    intervene.reschedule(job.pk, parse_schedule(again, now=database_now()), as_given=again)
+    transition(job.pk, parse_schedule(again, now=database_now()), as_given=again)
     assert fresh(job).next_run_at == ninth + 3 * MINUTE
 
 

@@ -23,6 +23,7 @@ OF_FIELDS = {"FieldError": 1, "wrong": 2, "_wrong": 3, "add": 2, "problem": 2, "
 OF_ANSWERS_AT = {"_with_status": 1}
 ANSWERS = {
     "ApiError", "Invalid", "Unauthenticated", "Forbidden", "NotFound", "Conflict", "TooLarge", "Unavailable", "Unreadable",
+    "IllegalTransition",
 }  # fmt: skip
 
 

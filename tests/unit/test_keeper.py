@@ -165,3 +165,14 @@ def test_a_draining_worker_does_not_claim_again(world: World) -> None:
     world.keeper.draining = True
     world.beat()
     assert not world.keeper.valid.is_set()
+
+
+def test_a_process_that_stood_still_finds_its_lease_gone_before_it_begins_anything(world: World) -> None:
+    world.beat()
+    assert world.keeper.still_valid()
+    Clock.now += 12.5  # a SIGSTOP: no beat, and nobody has looked
+    assert world.keeper.valid.is_set()
+    assert not world.keeper.still_valid()
+    assert (world.runs.aborted, world.keeper.valid.is_set()) == (1, False)
+    world.beat()
+    assert world.keeper.still_valid()

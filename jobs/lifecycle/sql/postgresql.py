@@ -53,7 +53,7 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 # The worker was not taken for dead, nothing older of the same job is open, and no hold covers the run.
 _MAY_RUN = """
   EXISTS (SELECT 1 FROM jobs_worker w WHERE w.id = %(worker)s AND w.stopped_at IS NULL)
-  AND (NOT j.recurring
+  AND (NOT j.recurring AND j.behind = ''
    OR (NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.status = 'running')
        AND NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.id < e.id
                        AND o.status IN ('queued', 'waiting', 'frozen'))))
@@ -268,7 +268,8 @@ _PROMOTED = {
 }  # fmt: skip
 PROMOTED_COLUMNS = [field.attname for field in Job._meta.concrete_fields if field.attname in _PROMOTED]
 
-# A one-off has no schedule left to think about: it is promoted here, as `_open_runs_of` would.
+# A one-off has no schedule left to think about: it is promoted here, as `_open_runs_of` would. One whose last
+# run is open still (it recurred, and was rescheduled while it ran) is left to the caller.
 _TAKE_DUE = """
 WITH d AS MATERIALIZED (
   SELECT {columns} FROM jobs_job
@@ -277,31 +278,37 @@ WITH d AS MATERIALIZED (
   LIMIT %(room)s
   FOR NO KEY UPDATE SKIP LOCKED
 ),
+o AS MATERIALIZED (
+  SELECT d.id FROM d
+  WHERE NOT d.recurring
+    AND NOT EXISTS (SELECT 1 FROM jobs_execution x WHERE x.job_id = d.id
+                    AND x.status IN ('queued', 'running', 'waiting', 'frozen'))
+),
 r AS (
   SELECT d.id AS job_id, 'schedule' AS trigger, 'queued' AS status, d.next_run_at AS scheduled_at,
          d.next_due_at AS due_at, d.product_id, d.environment_id, d.namespace, d.queue, d.priority,
          CASE WHEN d.concurrency_key <> ''
               THEN d.product_id || ':' || d.environment_id || ':' || d.concurrency_key END AS concurrency_key,
          d.concurrency_limit, %(now)s::timestamptz AS created_at
-  FROM d WHERE NOT d.recurring
+  FROM d JOIN o ON o.id = d.id
 ),
 e AS (INSERT INTO jobs_execution ({run_names}) SELECT {run_values} FROM r),
 j AS (
   UPDATE jobs_job j
   SET status = 'queued', scheduled_at = d.next_run_at, next_run_at = NULL, next_due_at = NULL, retry_count = 0,
       updated_at = %(now)s::timestamptz
-  FROM d
-  WHERE j.id = d.id AND NOT d.recurring AND j.status || '' = d.status
+  FROM d JOIN o ON o.id = d.id
+  WHERE j.id = d.id AND j.status || '' = d.status
   RETURNING j.id
 )
-SELECT j.id IS NOT NULL, {d_columns} FROM d LEFT JOIN j ON j.id = d.id
+SELECT o.id IS NOT NULL, j.id IS NOT NULL, {d_columns} FROM d LEFT JOIN o ON o.id = d.id LEFT JOIN j ON j.id = d.id
 """
 
 
 def take_due(
     connection: BaseDatabaseWrapper, now: datetime, room: int, only: UUID | None = None
 ) -> tuple[list[Job], list[str]]:
-    """Lock up to `room` jobs that are due and that nobody has locked, and promote those that do not recur.
+    """Lock up to `room` jobs that are due and that nobody has locked, and promote the one-offs without an open run.
 
     With `only`, no other job than that.
     The others, with PROMOTED_COLUMNS, for the caller to promote; the queue of each run that was opened here.
@@ -319,9 +326,9 @@ def take_due(
     with connection.cursor() as sql:
         execute(sql, _PLAN, text, values)
         rows = sql.fetchall()
-    recurring, queue = PROMOTED_COLUMNS.index("recurring") + 1, PROMOTED_COLUMNS.index("queue") + 1
-    jobs = [Job.from_db(connection.alias, PROMOTED_COLUMNS, row[1:]) for row in rows if row[recurring]]
-    queues = [row[queue] for row in rows if row[0]]
+    queue = PROMOTED_COLUMNS.index("queue") + 2
+    jobs = [Job.from_db(connection.alias, PROMOTED_COLUMNS, row[2:]) for row in rows if not row[0]]
+    queues = [row[queue] for row in rows if row[1]]
     if len(jobs) + len(queues) != len(rows):
         raise RuntimeError(f"{len(rows) - len(jobs) - len(queues)} of {len(rows)} jobs changed under their lock")
     return jobs, queues

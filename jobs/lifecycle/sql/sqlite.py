@@ -40,7 +40,7 @@ SELECT id, job_id, count FROM (
          END AS place
   FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
   WHERE e.queue = %(queue)s AND e.status = 'queued'
-    AND (NOT j.recurring
+    AND (NOT j.recurring AND j.behind = ''
          OR (NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.status = 'running')
              AND NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.id < e.id
                              AND o.status IN ('queued', 'waiting', 'frozen'))))
@@ -58,7 +58,7 @@ _CANDIDATES_WITHOUT_KEYS = """
 SELECT e.id, e.job_id, j.execution_count
 FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id
 WHERE e.queue = %(queue)s AND e.status = 'queued'
-  AND (NOT j.recurring
+  AND (NOT j.recurring AND j.behind = ''
        OR (NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.status = 'running')
            AND NOT EXISTS (SELECT 1 FROM jobs_execution o WHERE o.job_id = e.job_id AND o.id < e.id
                            AND o.status IN ('queued', 'waiting', 'frozen'))))
