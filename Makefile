@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up test unit integration conformance acceptance check bench faults oracle mutants lock install install-dev clean
+.PHONY: up test unit integration conformance acceptance check bench faults oracle mutants lock install extras install-dev clean
 
 up: install  ## the whole system on this machine, until Ctrl-C
 	@exec $(BIN)/python manage.py up
@@ -36,6 +36,8 @@ lock: $(BIN)/python  ## dependencies*.in → requirements*.txt: with hashes, wit
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		dependencies.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		dependencies-extras.in -o requirements-extras.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		dependencies-dev.in -o requirements-dev.txt
 
 # --- the virtual environment ------------------------------------------------------------
@@ -45,6 +47,9 @@ install: $(BIN)/python
 	@cmp -s requirements.txt .venv/installed.txt || { \
 		echo "installing the dependencies into .venv (once)" && \
 		$(PIP) install --require-hashes -r requirements.txt && cp requirements.txt .venv/installed.txt; }
+
+extras: install  ## every optional driver, into .venv
+	@$(PIP) install --require-hashes -r requirements-extras.txt
 
 install-dev: install
 	@cmp -s requirements-dev.txt .venv/installed-dev.txt || { \

@@ -5,6 +5,7 @@ The table of variables is in the README; `ductape_jobs.checks` holds the refusal
 
 from __future__ import annotations
 
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,9 @@ _private_if_local = "127.0.0.0/8,::1/128" if LOCAL else ""
 EGRESS_ALLOW_CIDRS: list[str] = env.list(
     "EGRESS_ALLOW_CIDRS", default=[cidr for cidr in _private_if_local.split(",") if cidr]
 )
+
+# Folders in which a catalog may name local files: storage of type local, SQLite and embedded graph databases.
+LOCAL_PATHS_ALLOW: list[str] = env.list("LOCAL_PATHS_ALLOW", default=[tempfile.gettempdir()] if LOCAL else [])
 
 # Requests of one API process that may wait for a job to end at the same time; each holds a thread.
 MOST_WAITING: int = env.int("MOST_WAITING", default=8)

@@ -51,6 +51,7 @@ class Call:
     scheduled_at: datetime
     timeout: float  # seconds left for this attempt
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)  # set when the run is taken away
+    steps: Steps | None = None  # none in an isolated process
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,54 @@ class Failed:
     message: str
     retryable: bool
     retry_after: float | None = None  # seconds the other side asked us to wait
+    result: Mapping[str, Any] | None = None  # what was done all the same, where that is of use
 
 
 Outcome = Done | Failed
+
+
+class AttemptFailed(Exception):
+    """Raised by a provider at its boundary with what `Failed` says: foreign errors are told by one of these."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.failed = Failed(code=code, message=message, retryable=retryable, retry_after=retry_after, result=result)
+
+
+def redacted(text: str, secrets: tuple[str, ...]) -> str:
+    """The text with each of `secrets` replaced; longer ones come first."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, "***")
+    return text
+
+
+class Steps(Protocol):
+    """What a run has done already, kept with it: read and written by its own attempts, in the run's history.
+
+    A run that is tried again, or taken over from a worker that died, finds what its earlier attempts recorded.
+    """
+
+    async def all(self) -> Mapping[str, Mapping[str, Any]]:
+        """The recorded steps by name."""
+
+    async def record(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep a step, in place of one of that name. Returns when it is stored.
+
+        Raises Gone where the run is not this attempt's any more: stop, nothing of it counts.
+        """
+
+
+class Gone(Exception):
+    """The run was taken away: cancelled, or given to another worker."""
 
 
 class Executor(Protocol):

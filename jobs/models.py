@@ -192,6 +192,7 @@ class Execution(models.Model):
     started_at = models.DateTimeField(null=True)  # of the current attempt
     finished_at = models.DateTimeField(null=True)
     result = models.JSONField(null=True)
+    steps = models.JSONField(null=True)  # what its attempts have done, by name: kept for the next one
     code = models.CharField(max_length=60, blank=True, default="")
     error = models.TextField(blank=True, default="")
     retryable = models.BooleanField(null=True)

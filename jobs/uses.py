@@ -19,9 +19,15 @@ def unfinished_jobs(part: Part) -> int:
         if part.environment_id is None
         else frozenset({part.environment_id})
     )
-    target = Q(target__app=part.app)
+    target = Q(**{f"target__{part.target}": part.tag})
     if part.event is not None:
-        spelled = [part.event, f"{part.app}:{part.event}"]
-        target &= Q(target__event__in=spelled) | Q(target__action__in=spelled)
-    wanted = JobFilter(environment_ids=environments, statuses=UNFINISHED, namespace="actions")
-    return count_jobs(wanted, also=target)
+        spelled = [part.event, f"{part.tag}:{part.event}"]
+        named = Q()
+        for name in part.event_fields:
+            named |= Q(**{f"target__{name}__in": spelled})
+        target &= named
+    most = 0
+    for namespace in part.namespaces:
+        wanted = JobFilter(environment_ids=environments, statuses=UNFINISHED, namespace=namespace)
+        most += count_jobs(wanted, also=target)
+    return most

@@ -11,6 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from executors.base import redacted
 from executors.catalog.values import Values
 
 DEFAULT_RESPONSE_BYTES = 1024 * 1024
@@ -70,11 +71,3 @@ class OpenedAction:
     def redact(self, text: str) -> str:
         """The text without the secrets that were opened for this action."""
         return redacted(text, self.secrets)
-
-
-def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with each of `secrets` replaced; longer ones come first."""
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, "***")
-    return text

@@ -6,15 +6,15 @@ Pure, as `executors.catalog.schema` is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from core.http import InvalidRequest, check_headers, check_url
-from executors.catalog.auth_schema import Secrets, read_auth
+from executors.catalog.auth_schema import read_auth
+from executors.catalog.entries import ComponentEntry, ConnectionEntry, EventEntry, Secrets
 from executors.catalog.reading import SLUG, Problems, Reader
 from executors.catalog.variable_schema import check_values, read_constants, read_declarations, read_values
 from executors.expressions import ExpressionError, plain, references_in
@@ -42,32 +42,7 @@ _HOLD_SCHEMAS = frozenset({"properties", "dependentSchemas", "$defs", "definitio
 _HOLD_DATA = frozenset({"enum", "const", "default", "example", "examples", "required", "dependentRequired"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConnectionEntry:
-    env: str
-    settings: Mapping[str, Any]
-    secrets: Secrets = field(repr=False)
-    path: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventEntry:
-    tag: str
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppEntry:
-    tag: str
-    name: str | None
-    settings: Mapping[str, Any]
-    secrets: Secrets = field(repr=False)
-    connections: tuple[ConnectionEntry, ...]
-    events: tuple[EventEntry, ...]
-    path: str
-
-
-def read_app(data: Any, path: str, problems: Problems) -> AppEntry | None:
+def read_app(data: Any, path: str, problems: Problems) -> ComponentEntry | None:
     """The app written at `path`, or None where it has no usable tag."""
     reader = Reader(data, path, problems, _APP)
     tag = reader.named("tag")
@@ -93,7 +68,7 @@ def read_app(data: Any, path: str, problems: Problems) -> AppEntry | None:
         seen.add(event.tag)
     if tag is None:
         return None
-    return AppEntry(
+    return ComponentEntry(
         tag=tag,
         name=reader.text("name", "app_name"),
         settings=settings,

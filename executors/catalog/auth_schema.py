@@ -6,10 +6,10 @@ Pure, as `executors.catalog.schema` is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, Final
 
 from core.http import InvalidRequest, check_headers, check_url
+from executors.catalog.entries import Keep, Secrets
 from executors.catalog.reading import Problems, Reader, is_set_marker
 from executors.expressions import ExpressionError, is_only_a_reference, references_in
 from executors.own_headers import EVERY_CALL, IN_THE_CATALOG
@@ -28,15 +28,6 @@ AUTH_FIELDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 _OPTIONAL: Final = frozenset({"scope", "audience", "client_auth"})
 _ALIASES: Final = {"user": "username", "pass": "password", "scopes": "scope"}
 _CLIENT_AUTH: Final = ("basic", "body")  # how client_id and client_secret are sent (RFC 6749 §2.3.1)
-
-
-class Keep(Enum):
-    """In place of a secret: leave the stored one as it is."""
-
-    KEEP = "keep"
-
-
-Secrets = Mapping[str, str | Keep]
 
 
 def read_auth(data: Any, path: str, problems: Problems) -> tuple[dict[str, Any], Secrets]:

@@ -18,15 +18,16 @@ from core import crypto, strictjson
 from core.errors import Conflict, FieldError
 from core.tenancy.models import Environment, Product
 from core.tenancy.visibility import forget_places
-from executors.catalog import resolve
-from executors.catalog.app_schema import AppEntry
-from executors.catalog.auth_schema import Keep, Secrets
+from executors.catalog import kinds, resolve
+from executors.catalog.entries import ComponentEntry, Keep, Secrets, with_values
+from executors.catalog.kinds import Kind
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.reading import Problems
 from executors.catalog.schema import Document, SecretEntry
+from executors.catalog.sealed import open_sealed
 from executors.catalog.usage import Part, uses
+from executors.catalog.values import Unreadable
 
-APP = "app"
 _SET = {"set": True}
 
 
@@ -94,17 +95,24 @@ def export(product: Product, *, environment_ids: Collection[int] | None = None) 
             shown["value"] = _SET
         elif secret.environment_id in slugs:
             shown.setdefault("envs", {})[slugs[secret.environment_id]] = _SET
-    components = product.components.filter(kind=APP).order_by("tag").prefetch_related("connections", "events")
+    components: dict[str, list[Component]] = {}
+    for component in product.components.order_by("tag").prefetch_related("connections", "events"):
+        components.setdefault(component.kind, []).append(component)
     return {
         "product": product.tag,
         "name": product.name,
         "envs": [{"slug": environment.slug, "name": environment.name} for environment in environments],
         "secrets": [shown for shown in secrets.values() if len(shown) > 1],
-        "apps": [_export_app(component, slugs) for component in components],
+        **{
+            kind.plural: [_export_component(component, slugs) for component in components.get(kind.name, ())]
+            for kind in kinds.all_kinds()
+            if kind is kinds.APP or kind.name in components
+        },
     }
 
 
-def _export_app(component: Component, slugs: Mapping[int, str]) -> dict[str, Any]:
+def _export_component(component: Component, slugs: Mapping[int, str]) -> dict[str, Any]:
+    kind = kinds.get(component.kind)
     connections = [
         (connection, slugs[connection.environment_id])
         for connection in sorted(component.connections.all(), key=lambda connection: connection.environment_id)
@@ -114,21 +122,23 @@ def _export_app(component: Component, slugs: Mapping[int, str]) -> dict[str, Any
         "tag": component.tag,
         "name": component.name,
         **_with_markers(component),
-        "envs": {slug: _with_markers(connection) for connection, slug in connections},
-        "events": [
-            {"tag": event.tag, **event.settings}
-            for event in sorted(component.events.all(), key=lambda event: event.tag)
-        ],
+        **({"envs": {slug: _with_markers(connection) for connection, slug in connections}} if kind.connected else {}),
+        **(
+            {
+                "events": [
+                    {"tag": event.tag, **event.settings}
+                    for event in sorted(component.events.all(), key=lambda event: event.tag)
+                ]
+            }
+            if kind.event_fields
+            else {}
+        ),
     }
 
 
 def _with_markers(row: Component | Connection) -> dict[str, Any]:
     """The settings, with a marker where a secret is set."""
-    shown: dict[str, Any] = dict(row.settings)
-    for path in resolve.open_sealed(row):
-        group, _, name = path.partition(".")
-        shown[group] = {**shown.get(group, {}), name: _SET}
-    return shown
+    return with_values(row.settings, dict.fromkeys(open_sealed(row), _SET))
 
 
 class _Storing:
@@ -147,10 +157,11 @@ class _Storing:
         self.product = self._store_product()
         self._store_environments()
         self._store_secrets()
-        components = {component.tag: component for component in self.product.components.filter(kind=APP)}
-        for app in self.document.apps:
-            self._store_app(app, components.pop(app.tag, None))
-        self._remove((f"apps.{tag}", component) for tag, component in components.items())
+        stored = {(component.kind, component.tag): component for component in self.product.components.all()}
+        for kind in kinds.all_kinds():
+            for entry in self.document.components[kind.name]:
+                self._store_component(kind, entry, stored.pop((kind.name, entry.tag), None))
+        self._remove((f"{kinds.get(kind).plural}.{tag}", component) for (kind, tag), component in stored.items())
         if self.prune:
             for slug, environment in list(self.environments.items()):
                 if slug not in {entry.slug for entry in self.document.envs}:
@@ -222,24 +233,24 @@ class _Storing:
         else:
             self._update(path, secret, value=crypto.seal(entry.value, secret.place))
 
-    def _store_app(self, app: AppEntry, component: Component | None) -> None:
-        path = f"apps.{app.tag}"
+    def _store_component(self, kind: Kind, given: ComponentEntry, component: Component | None) -> None:
+        path = f"{kind.plural}.{given.tag}"
         if component is None:
-            component = Component(product=self.product, kind=APP, tag=app.tag, name=app.name or app.tag)
-            component.settings = dict(app.settings)
-            component.secrets = self._sealed(component, app.secrets, app.path) or ""
+            component = Component(product=self.product, kind=kind.name, tag=given.tag, name=given.name or given.tag)
+            component.settings = dict(given.settings)
+            component.secrets = self._sealed(component, given.secrets, given.path) or ""
             component.save()
             self.difference.created.append(path)
         else:
             self._update(
                 path,
                 component,
-                name=app.name or component.name,
-                settings=dict(app.settings),
-                secrets=self._sealed(component, app.secrets, app.path),
+                name=given.name or component.name,
+                settings=dict(given.settings),
+                secrets=self._sealed(component, given.secrets, given.path),
             )
         connections = {row.environment_id: row for row in component.connections.all()}
-        for entry in app.connections:
+        for entry in given.connections:
             environment = self._environment(entry.env, entry.path)
             if environment is None:
                 continue
@@ -257,7 +268,7 @@ class _Storing:
         slugs = {environment.pk: slug for slug, environment in self.environments.items()}
         self._remove((f"{path}.envs.{slugs[pk]}", row) for pk, row in connections.items())
         events = {event.tag: event for event in component.events.all()}
-        for saved in app.events:
+        for saved in given.events:
             event = events.pop(saved.tag, None)
             if event is None:
                 SavedEvent.objects.create(component=component, tag=saved.tag, settings=dict(saved.settings))
@@ -277,8 +288,8 @@ class _Storing:
     def _sealed(self, row: Component | Connection, secrets: Secrets, path: str) -> str | None:
         """The column for these secrets, or None where it may stay as it is."""
         try:
-            stored = resolve.open_sealed(row)
-        except resolve.Unreadable:
+            stored = open_sealed(row)
+        except Unreadable:
             stored = {}
         opened: dict[str, str] = {}
         for name, value in secrets.items():
@@ -317,11 +328,11 @@ class _Storing:
     def _refuse_used(self, path: str, row: Component | Connection | SavedEvent | Secret) -> None:
         match row:
             case Component():
-                part = Part(product_id=self.product.pk, app=row.tag)
+                part = part_of(row)
             case Connection():
-                part = Part(product_id=self.product.pk, app=row.component.tag, environment_id=row.environment_id)
+                part = part_of(row.component, environment_id=row.environment_id)
             case SavedEvent():
-                part = Part(product_id=self.product.pk, app=row.component.tag, event=row.tag)
+                part = part_of(row.component, event=row.tag)
             case _:
                 return
         count = uses(part)
@@ -329,6 +340,21 @@ class _Storing:
             jobs = "an unfinished job needs" if count == 1 else f"{count} unfinished jobs need"
             detail = f"{jobs} {part}: cancel what is not to run any more, or remove it all the same with force=true"
             raise Conflict(detail, code="in_use", errors=[FieldError(path, "in_use", detail)], extra={"jobs": count})
+
+
+def part_of(component: Component, *, event: str | None = None, environment_id: int | None = None) -> Part:
+    """A component, or one event or connection of it, as those who may need it are asked about it."""
+    kind = kinds.get(component.kind)
+    return Part(
+        product_id=component.product_id,
+        kind=kind.name,
+        namespaces=kind.namespaces,
+        target=kind.target,
+        event_fields=kind.event_fields,
+        tag=component.tag,
+        event=event,
+        environment_id=environment_id,
+    )
 
 
 def _forget() -> None:

@@ -15,10 +15,13 @@ from django.db import transaction
 from core.errors import ApiError, FieldError, Invalid
 from core.tenancy import audit
 from core.tenancy.models import Product
-from executors.catalog import document, resolve
+from executors.catalog import document
 from executors.catalog.document import Difference
+from executors.catalog.entries import with_values
 from executors.catalog.models import Component, Connection, SavedEvent
 from executors.catalog.schema import read_document
+from executors.catalog.sealed import open_sealed
+from executors.catalog.values import Unreadable
 
 KEEP = {"set": True}
 
@@ -87,15 +90,11 @@ def app_entry(component: Component) -> dict[str, Any]:
 
 def shown(row: Component | Connection) -> dict[str, Any]:
     """The settings with a marker where a secret is set; one that no key opens counts as not set."""
-    settings: dict[str, Any] = dict(row.settings)
     try:
-        names = list(resolve.open_sealed(row))
-    except resolve.Unreadable:
+        names = list(open_sealed(row))
+    except Unreadable:
         names = []
-    for path in names:
-        group, _, name = path.partition(".")
-        settings[group] = {**settings.get(group, {}), name: KEEP}
-    return settings
+    return with_values(row.settings, dict.fromkeys(names, KEEP))
 
 
 def event_entry(saved: SavedEvent) -> dict[str, Any]:

@@ -8,32 +8,26 @@ and may be kept for a few seconds.
 from __future__ import annotations
 
 import base64
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from core import crypto
-from core.errors import ApiError, FieldError, NotFound
-from core.fields import nearest
 from core.shortcache import ShortCache
-from core.tenancy.models import Environment
 from executors.catalog.actions import DEFAULT_RESPONSE_BYTES, ActionTarget, OpenedAction, TokenRequest
 from executors.catalog.auth_schema import OAUTH2
+from executors.catalog.components import forget_components, rows
 from executors.catalog.formats import FORMATS
 from executors.catalog.models import Component, Connection, SavedEvent
-from executors.catalog.values import Unreadable as Unreadable  # part of what is raised here
+from executors.catalog.sealed import open_sealed, secret_forms
 from executors.catalog.values import Values, forget_values, must_know, values_of
 from executors.expressions import open_references, parse, references_in
 
 TARGETS_KEPT_SECONDS = 1.0
 PATH_PARAMETER = re.compile(r"(?<=[/.,\-]):([A-Za-z_][A-Za-z0-9_]*)")
-_SHORTEST_REDACTED = 4  # characters; a shorter secret is in every text by chance
 
 
 def find_action(*, product_id: int, environment_id: int, app: str, event: str) -> ActionTarget:
@@ -100,19 +94,6 @@ def open_call(component: Component, connection: Connection, saved: SavedEvent, v
     )
 
 
-def open_sealed(row: Component | Connection) -> dict[str, str]:
-    """The secrets of a row by path (`auth.token`). Raises Unreadable."""
-    if not row.secrets:
-        return {}
-    try:
-        opened: dict[str, str] = json.loads(crypto.unseal(row.secrets, row.place))
-    except crypto.CannotOpen as error:
-        raise Unreadable(
-            f"the secrets of {row} cannot be read: {error}. Set them again", code="secret_unreadable"
-        ) from None
-    return opened
-
-
 def auth_of(component: Component, connection: Connection) -> dict[str, str]:
     """How to log in, references as they were written: as the environment says, else as the app does."""
     row: Component | Connection = connection if connection.settings.get("auth") else component
@@ -124,17 +105,10 @@ def auth_of(component: Component, connection: Connection) -> dict[str, str]:
     return auth
 
 
-def secret_forms(values: Iterable[str]) -> tuple[str, ...]:
-    """Secrets as they may appear in a text, longest first: plain, in JSON, percent-encoded."""
-    forms: set[str] = set()
-    for value in values:
-        forms |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], quote(value, safe="")}
-    return tuple(sorted((form for form in forms if len(form) >= _SHORTEST_REDACTED), key=len, reverse=True))
-
-
 def forget_targets() -> None:
     """Ask the database again, in this process: after a catalog changed."""
     _targets.forget()
+    forget_components()
     forget_values()
 
 
@@ -201,41 +175,10 @@ def _token_request(connection: Connection, auth: Mapping[str, str]) -> TokenRequ
 
 
 def _rows(product_id: int, environment_id: int, app: str, event: str) -> tuple[Component, Connection, SavedEvent]:
-    apps = Component.objects.filter(product_id=product_id, kind="app")
-    component = apps.filter(tag=app).first() if "\x00" not in app else None
-    if component is None:
-        names = _names(environment_id)
-        raise _missing(
-            "app", f"product {names[0]!r} has no app {app[:120]!r}", apps.values_list("tag", flat=True), names, app
-        )
-    event = event.removeprefix(f"{component.tag}:")
-    saved = component.events.filter(tag=event).first() if "\x00" not in event else None
-    if saved is None:
-        names = _names(environment_id)
-        detail = f"app {component.tag!r} of product {names[0]!r} has no event {event[:120]!r}"
-        raise _missing("event", detail, component.events.values_list("tag", flat=True), names, event)
-    connection = component.connections.filter(environment_id=environment_id).first()
-    if connection is None:
-        product, env = _names(environment_id)
-        detail = (
-            f"environment {env!r} of product {product!r} has no connection for app {component.tag!r}: "
-            f"PUT /v1/products/{product}/apps/{component.tag}/envs/{env}"
-        )
-        raise NotFound(detail, code="connection_not_found", errors=[FieldError("app", "not_found", detail)])
-    connection.component = saved.component = component
+    component, connection, saved = rows("app", product_id, environment_id, app, event)
+    assert connection is not None  # an app is reached in another way in each environment
+    assert saved is not None  # an event was named
     return component, connection, saved
-
-
-def _missing(what: str, detail: str, tags: Any, names: tuple[str, str], given: str) -> ApiError:
-    meant = nearest(given, list(tags[:500]))
-    detail += f": did you mean {meant!r}?" if meant else f": add it with PUT /v1/products/{names[0]}/catalog"
-    return NotFound(detail, code=f"{what}_not_found", errors=[FieldError(what, "not_found", detail)])
-
-
-def _names(environment_id: int) -> tuple[str, str]:
-    """Product and environment as a caller knows them."""
-    row = Environment.objects.filter(pk=environment_id).values_list("product__tag", "slug").first()
-    return (str(row[0]), str(row[1])) if row else ("?", "?")
 
 
 def _latest(layers: list[Any], name: str, default: Any) -> Any:

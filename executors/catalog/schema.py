@@ -7,19 +7,18 @@ that names everything wrong with it. Pure: never queries. What is secret is told
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from executors.catalog.app_schema import AppEntry, read_app
-from executors.catalog.auth_schema import Keep
+from executors.catalog import kinds
+from executors.catalog.entries import ComponentEntry, Keep
 from executors.catalog.reading import LONGEST_TAG, SLUG, TAG, Problems, Reader, is_set_marker
 from executors.expressions import SECRET_KEY
 
 # What a catalog holds by the documents, and this version cannot run yet.
-NOT_YET: Final = (
-    "sessions", "notifications", "databases", "graphs", "storage", "brokers", "functions", "features", "caches",
-)  # fmt: skip
-_DOCUMENT = frozenset({"product", "name", "envs", "secrets", "apps", *NOT_YET})
+NOT_YET: Final = ("sessions", "caches")
+_DOCUMENT = frozenset({"product", "name", "envs", "secrets", *NOT_YET})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +44,14 @@ class Document:
     name: str | None
     envs: tuple[EnvEntry, ...]
     secrets: tuple[SecretEntry, ...]
-    apps: tuple[AppEntry, ...]
+    components: Mapping[str, tuple[ComponentEntry, ...]]  # by the name of their kind
 
 
 def read_document(data: Any, product: str) -> Document:
     """The entries of a document for `product`. Raises Invalid with every problem (at most 50)."""
     problems = Problems()
-    reader = Reader(data, "", problems, _DOCUMENT)
+    known = kinds.all_kinds()
+    reader = Reader(data, "", problems, _DOCUMENT.union(kind.plural for kind in known))
     if len(product) > LONGEST_TAG:
         problems.add("product", f"the tag in the address is longer than {LONGEST_TAG} characters")
     elif not TAG.fullmatch(product):
@@ -61,19 +61,27 @@ def read_document(data: Any, product: str) -> Document:
     named = reader.text("product", limit=300)
     if named is not None and named.rpartition(":")[2] != product:
         reader.problem("product", f"is {named[:120]!r}, but the address says {product!r}")
-    for kind in NOT_YET:
-        if reader.data.get(kind):
-            reader.problem(kind, "is not supported yet: leave it out; envs, secrets and apps are", "not_supported")
+    for later in NOT_YET:
+        if reader.data.get(later):
+            reader.problem(later, "is not supported yet: leave it out", "not_supported")
     document = Document(
         name=reader.text("name"),
         envs=tuple(_read_envs(reader)),
         secrets=tuple(_read_secrets(reader)),
-        apps=tuple(app for path, entry in reader.items("apps") if (app := read_app(entry, path, problems)) is not None),
+        components={kind.name: tuple(_read_components(kind, reader)) for kind in known},
     )
     _once(problems, "envs", [env.slug for env in document.envs])
-    _once(problems, "apps", [app.tag for app in document.apps])
+    for kind in known:
+        _once(problems, kind.plural, [entry.tag for entry in document.components[kind.name]])
     problems.raise_if_any()
     return document
+
+
+def _read_components(kind: kinds.Kind, document: Reader) -> Iterator[ComponentEntry]:
+    for path, entry in document.items(kind.plural):
+        component = kind.read(entry, path, document.problems)
+        if component is not None:
+            yield component
 
 
 def _read_envs(document: Reader) -> list[EnvEntry]:

@@ -11,17 +11,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """An app of a product, or only its event, or only how it is reached in one environment."""
+    """A component of a product, or only an event of it, or only how it is reached in one environment.
+
+    `namespaces`, `target` and `event_fields` say how a job's target names it (`executors.catalog.kinds`).
+    """
 
     product_id: int
-    app: str
+    kind: str
+    tag: str
+    namespaces: tuple[str, ...]
+    target: str
+    event_fields: tuple[str, ...]
     event: str | None = None
     environment_id: int | None = None
 
     def __str__(self) -> str:
+        named = f"{self.kind} {self.tag!r}"
         if self.event is not None:
-            return f"event {self.event!r} of app {self.app!r}"
-        return f"app {self.app!r}" if self.environment_id is None else f"the connection of app {self.app!r}"
+            return f"event {self.event!r} of {named}"
+        return named if self.environment_id is None else f"the connection of {named}"
 
 
 Count = Callable[[Part], int]

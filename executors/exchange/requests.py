@@ -13,9 +13,9 @@ from typing import Any
 
 from core import http
 from core.times import to_ms
-from executors.base import Call
-from executors.catalog.actions import OpenedAction, redacted
-from executors.catalog.resolve import secret_forms
+from executors.base import Call, redacted
+from executors.catalog.actions import OpenedAction
+from executors.catalog.sealed import secret_forms
 from executors.exchange.bodies import content_type, encoded
 from executors.exchange.checking import wrong_fields
 from executors.exchange.placing import Placed, place

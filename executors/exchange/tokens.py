@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode
 
 from core import clock, http, strictjson
 from executors import base
-from executors.base import Failed
-from executors.catalog.actions import TokenRequest, redacted
-from executors.catalog.resolve import secret_forms
+from executors.base import Failed, redacted
+from executors.catalog.actions import TokenRequest
+from executors.catalog.sealed import secret_forms
 from executors.exchange.answers import failed_answer, failed_exchange
 
 FETCH_SECONDS = 15.0  # at most; an attempt that has less time left still waits no longer than that

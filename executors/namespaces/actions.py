@@ -14,8 +14,8 @@ from typing import Any
 
 from core import clock, http
 from core.errors import FieldError, Invalid
-from executors.base import Call, Done, Outcome
-from executors.catalog.actions import OpenedAction, redacted
+from executors.base import Call, Done, Outcome, redacted
+from executors.catalog.actions import OpenedAction
 from executors.catalog.resolve import find_action, open_action
 from executors.exchange.answers import failed_answer, failed_exchange, result_of
 from executors.exchange.checking import check_input

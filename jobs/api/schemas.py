@@ -115,6 +115,10 @@ _EXECUTION = obj(
         },
         "next_attempt_at": TIME,
         "result": {},
+        "steps": {
+            **list_of(ANY_OBJECT),
+            "description": "what its attempts have done, each under its `step`; kept for the next attempt",
+        },
         "skip_reason": TEXT,
         "count": {**COUNT, "description": "occurrences that this row stands for"},
         "last_scheduled_at": TIME,

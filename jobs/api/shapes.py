@@ -127,6 +127,7 @@ def run_shape(run: Execution) -> dict[str, Any]:
             code=run.code or None,
             retryable=run.retryable,
             result=run.result if ended else None,
+            steps=run.steps or None,
         )
     )
     return shape

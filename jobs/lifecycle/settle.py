@@ -51,8 +51,18 @@ class Finished(NamedTuple):
         return cls(run_id, job_id, fence, _COMPLETED, result)
 
     @classmethod
-    def failed(cls, run_id: int, job_id: UUID, fence: int, *, code: str, error: str, retryable: bool) -> Finished:
-        return cls(run_id, job_id, fence, _FAILED, None, code, error[:ATTEMPT_ERROR_CHARACTERS], retryable)
+    def failed(
+        cls,
+        run_id: int,
+        job_id: UUID,
+        fence: int,
+        *,
+        code: str,
+        error: str,
+        retryable: bool,
+        result: str | None = None,
+    ) -> Finished:
+        return cls(run_id, job_id, fence, _FAILED, result, code, error[:ATTEMPT_ERROR_CHARACTERS], retryable)
 
 
 @dataclass(frozen=True, slots=True)

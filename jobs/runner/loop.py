@@ -32,6 +32,7 @@ from jobs.runner.keeper import Keeper
 from jobs.runner.outcome import decide, tell
 from jobs.runner.resolution import Resolution
 from jobs.runner.settler import Settler
+from jobs.runner.steps import RunSteps
 
 logger = logging.getLogger(__name__)
 
@@ -379,6 +380,7 @@ class Runner:
                 scheduled_at=from_ms(claim.scheduled_at_ms),
                 timeout=max(0.0, flying.deadline - time.monotonic()),
                 cancelled=flying.cancelled,
+                steps=RunSteps(self._databases["settle"], claim),
             )
             if flying.queue in self._isolated:
                 return await self._isolation.execute(call)

@@ -34,8 +34,24 @@ def decide(claim: Claim, outcome: Outcome, *, random: float) -> Settlement:
             delay = max(delay, min(outcome.retry_after, LONGEST_RETRY_AFTER_SECONDS) * 1000)
         return Postponed(claim.run_id, claim.job_id, claim.fence, delay, outcome.code, message)
     return Finished.failed(
-        claim.run_id, claim.job_id, claim.fence, code=outcome.code, error=message, retryable=worth_it
+        claim.run_id,
+        claim.job_id,
+        claim.fence,
+        code=outcome.code,
+        error=message,
+        retryable=worth_it,
+        result=_result_of(outcome),
     )
+
+
+def _result_of(outcome: Failed) -> str | None:
+    """What was done all the same, as JSON; none where it is no JSON: the failure counts, not its decoration."""
+    if outcome.result is None:
+        return None
+    try:
+        return result_text(outcome.result)
+    except ValueError:
+        return None
 
 
 def tell(claim: Claim, settlement: Settlement) -> None:

@@ -352,7 +352,7 @@ def test_a_target_that_is_not_there_is_told_with_the_way_out(world: World) -> No
         return caught.value
 
     assert (
-        told(target={"app": "mial", "event": "list"}).detail == "product 'shop' has no app 'mial': did you mean 'mail'?"
+        told(target={"app": "mial", "event": "list"}).detail == "no app 'mial' in product 'shop': did you mean 'mail'?"
     )
     missing = told(target={"app": "mail", "event": "xyz"})
     assert (missing.status, missing.code) == (404, "event_not_found")

@@ -11,7 +11,7 @@ from django.test import Client
 
 from core import crypto
 from core.tenancy.models import ApiKey, AuditEntry, Environment, Product
-from executors.catalog import document, resolve
+from executors.catalog import document, sealed
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.schema import read_document
 from tests.conformance.world import new_job
@@ -85,7 +85,7 @@ def errors(answer: Any) -> dict[str, list[str]]:
 
 def opened(row: Component | Connection) -> dict[str, str]:
     row.refresh_from_db()
-    return resolve.open_sealed(row)
+    return sealed.open_sealed(row)
 
 
 def everything() -> list[Any]:

@@ -269,10 +269,10 @@ def test_a_date_in_yaml_is_text() -> None:
 
 
 def test_other_kinds_are_refused_by_name() -> None:
-    response = put({**DOCUMENT, "databases": [{"tag": "db"}]})
+    response = put({**DOCUMENT, "caches": [{"tag": "db"}]})
 
     assert response.status_code == 400
-    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [("databases", "not_supported")]
+    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [("caches", "not_supported")]
 
 
 def test_unknown_query_parameters_and_flags_are_refused() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import Invalid
-from executors.catalog.auth_schema import Keep
+from executors.catalog.entries import Keep
 from executors.catalog.schema import read_document
 
 
@@ -70,7 +70,7 @@ def test_the_design_example_is_read() -> None:
         "shop",
     )
 
-    (mail,) = document.apps
+    (mail,) = document.components["app"]
     assert mail.settings["auth"] == {"type": "bearer", "token": "$Secret{STRIPE_KEY}"}
     assert mail.secrets == {}
     assert [connection.env for connection in mail.connections] == ["prd", "dev"]
@@ -94,8 +94,12 @@ def test_the_older_spellings_are_read_too() -> None:
     )
 
     assert document.envs[0].name == "Production"
-    assert document.apps[0].name == "Mail"
-    assert document.apps[0].events[0].settings == {"method": "POST", "resource": "/send", "request_type": "json"}
+    assert document.components["app"][0].name == "Mail"
+    assert document.components["app"][0].events[0].settings == {
+        "method": "POST",
+        "resource": "/send",
+        "request_type": "json",
+    }
 
 
 def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> None:
@@ -109,9 +113,9 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
         "shop",
     )
 
-    assert document.apps[0].settings["auth"] == {"type": "basic", "username": "u"}
-    assert document.apps[0].secrets == {"auth.password": "pw"}
-    assert document.apps[1].secrets == {"auth.token": Keep.KEEP}
+    assert document.components["app"][0].settings["auth"] == {"type": "basic", "username": "u"}
+    assert document.components["app"][0].secrets == {"auth.password": "pw"}
+    assert document.components["app"][1].secrets == {"auth.token": Keep.KEEP}
     assert "pw" not in repr(document)
 
 
@@ -197,7 +201,7 @@ def test_variables_and_constants_are_read_in_every_spelling() -> None:
         "shop",
     )
 
-    (mail,) = document.apps
+    (mail,) = document.components["app"]
     assert mail.settings == {
         "constants": {"limit": {"value": 5}, "key": {"value": "$Secret{KEY}", "description": "d"}},
         "variables": {"region": {"required": True, "type": "string", "maxlength": 5}},
@@ -210,8 +214,8 @@ def test_what_logs_in_by_oauth_keeps_its_secret_apart() -> None:
         {"apps": [app(auth=OAUTH | {"client_secret": "literal", "scopes": ["a", "b"], "client_auth": "body"})]}, "shop"
     )
 
-    assert document.apps[0].secrets == {"auth.client_secret": "literal"}
-    assert document.apps[0].settings["auth"] == {
+    assert document.components["app"][0].secrets == {"auth.client_secret": "literal"}
+    assert document.components["app"][0].settings["auth"] == {
         "type": "oauth2_client_credentials",
         "token_url": "https://login.example/token",
         "client_id": "c",

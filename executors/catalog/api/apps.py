@@ -73,7 +73,7 @@ class AppsView(APIView):
         """A new app, written as in the catalog document; 409 where there is one of its tag."""
         found, entry = _writable(request, product), body_of(request)
         tag = entry.get("tag")
-        if isinstance(tag, str) and found.components.filter(kind=document.APP, tag=tag.replace("\x00", "")).exists():
+        if isinstance(tag, str) and found.components.filter(kind="app", tag=tag.replace("\x00", "")).exists():
             raise Conflict(
                 f"product {found.tag!r} has an app {tag[:120]!r} already: change it with PATCH", code="exists"
             )
@@ -328,9 +328,9 @@ def _force(request: Request) -> bool:
 
 
 def _component(product: Product, tag: str) -> Component:
-    component = product.components.filter(kind=document.APP, tag=tag).first() if "\x00" not in tag else None
+    component = product.components.filter(kind="app", tag=tag).first() if "\x00" not in tag else None
     if component is None:
-        tags = product.components.filter(kind=document.APP).values_list("tag", flat=True)
+        tags = product.components.filter(kind="app").values_list("tag", flat=True)
         meant = nearest(tag, list(tags[:500]))
         detail = f"product {product.tag!r} has no app {tag[:120]!r}" + (f": did you mean {meant!r}?" if meant else "")
         raise NotFound(detail, code="app_not_found")

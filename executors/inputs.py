@@ -1,0 +1,81 @@
+"""The input of a job: checked as far as it is known at dispatch, and resolved for each attempt in the worker.
+
+Shared by the namespaces whose input is one JSON object of its own (an action's is put into a request first:
+`executors.exchange`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core import clock
+from core.errors import Invalid
+from executors.base import VALIDATION_ERROR, AttemptFailed, Call, redacted
+from executors.catalog.components import Found
+from executors.catalog.sealed import secret_forms
+from executors.catalog.values import Values, must_know
+from executors.expressions import (
+    ExpressionError,
+    Reference,
+    Scalar,
+    check_expressions,
+    has_expressions,
+    never_computable,
+    resolve,
+    resolve_known,
+)
+
+MOST_PROBLEMS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An input with everything in it replaced by what it stands for. A time is a `Moment`, an int of ms."""
+
+    value: dict[str, Any]
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # that were opened for it, in every form
+
+
+def known_at_dispatch(found: Found, input: Mapping[str, Any]) -> dict[str, Any]:
+    """The input with what is known by now; `executors.expressions.Unknown` stands where only a run knows.
+
+    Raises Invalid with every expression that is wrong, NotFound for a reference to nothing.
+    """
+    if not has_expressions(input):
+        return dict(input)
+    expressions = check_expressions(input, "input")
+    if expressions.errors:
+        raise Invalid.fields(expressions.errors[:MOST_PROBLEMS])
+    must_know(found.values, expressions.references, found.environment_id)
+    now = clock.machine_now()
+    if errors := never_computable(input, "input", now=now):
+        raise Invalid.fields(errors[:MOST_PROBLEMS])
+    known: dict[str, Any] = resolve_known(dict(input), now=now)
+    return known
+
+
+def resolved(call: Call, values: Values) -> Resolved:
+    """The input of one attempt. Raises AttemptFailed where something in it stands for nothing."""
+    if not has_expressions(call.input):
+        return Resolved(dict(call.input))
+    scope = Watched(values)
+    try:
+        value = resolve(dict(call.input), scope, now=clock.machine_now())
+    except ExpressionError as error:
+        detail = redacted(str(error), secret_forms(scope.opened))
+        raise AttemptFailed(VALIDATION_ERROR, f"the input cannot be resolved: {detail}") from None
+    return Resolved(value, secret_forms(scope.opened))
+
+
+class Watched:
+    """The values of an environment, and which secrets of them were opened."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self.opened: set[str] = set()
+
+    def value_of(self, reference: Reference) -> Scalar:
+        self.opened |= {self._values.secret(key) for key in self._values.secrets_behind(reference)}
+        return self._values.value_of(reference)

@@ -1,0 +1,100 @@
+"""What the namespaces of components have in common: names → component, input → resolved, errors → outcome.
+
+A namespace says which kind it runs, checks its input, and makes the attempt; nothing in it redacts or
+catches what it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from core.errors import FieldError, Invalid
+from executors import inputs
+from executors.base import AttemptFailed, Call, Done, Failed, Outcome, redacted
+from executors.catalog import kinds
+from executors.catalog.components import Found, Opened, find, open_one
+
+
+class ComponentExecutor:
+    """Subclasses set `kind` and write `run`, and `wrong_input` where there is anything to check."""
+
+    isolated = False
+    kind: ClassVar[str]
+    names_event: ClassVar[bool] = True  # the target names a saved event of the component
+
+    def check(
+        self,
+        *,
+        product_id: int,
+        environment_id: int,
+        target: Mapping[str, Any],
+        input: Mapping[str, Any],
+        recurring: bool,
+    ) -> None:
+        tag, event = self._names(target)
+        found = find(self.kind, product_id=product_id, environment_id=environment_id, tag=tag, event=event)
+        known = inputs.known_at_dispatch(found, input)
+        if errors := list(self.wrong_input(found, target, known))[: inputs.MOST_PROBLEMS]:
+            raise Invalid.fields(errors)
+
+    def resolve(self, *, product_id: int, environment_id: int, target: Mapping[str, Any]) -> Any:
+        tag, event = self._names(target)
+        return open_one(self.kind, product_id=product_id, environment_id=environment_id, tag=tag, event=event)
+
+    async def execute(self, call: Call) -> Outcome:
+        opened: Opened = call.resolved
+        hidden = opened.secrets
+        try:
+            resolved = inputs.resolved(call, opened.found.values)
+            hidden += resolved.secrets
+            result = await self.run(call, opened, resolved.value)
+        except AttemptFailed as error:
+            return _without(error.failed, hidden)
+        return Done(_redacted(result, hidden)) if hidden else Done(result)
+
+    def wrong_input(self, found: Found, target: Mapping[str, Any], input: Mapping[str, Any]) -> Iterable[FieldError]:
+        """What is wrong with an input at dispatch, under `input.…`. An `Unknown` in it may become anything."""
+        return ()
+
+    async def run(self, call: Call, opened: Opened, input: dict[str, Any]) -> Mapping[str, Any]:
+        """Make the attempt; the result, a JSON object. Raises AttemptFailed. Cancelled at its deadline."""
+        raise NotImplementedError
+
+    def _names(self, target: Mapping[str, Any]) -> tuple[str, str | None]:
+        """The tag of the component, and of the event where the namespace names one. Raises Invalid."""
+        known = kinds.get(self.kind)
+        tag = target.get(known.target)
+        event = next((target[name] for name in known.event_fields if target.get(name) is not None), None)
+        wanted = {known.target: tag} | ({known.event_fields[0]: event} if self.names_event else {})
+        errors = [
+            FieldError(name, "required" if value is None else "invalid", "is required: the tag, as text")
+            for name, value in wanted.items()
+            if not isinstance(value, str) or not value
+        ]
+        if errors:
+            raise Invalid.fields(errors)
+        return str(tag), str(event) if self.names_event else None
+
+
+def _without(failed: Failed, secrets: tuple[str, ...]) -> Failed:
+    if not secrets:
+        return failed
+    return Failed(
+        code=failed.code,
+        message=redacted(failed.message, secrets),
+        retryable=failed.retryable,
+        retry_after=failed.retry_after,
+        result=_redacted(failed.result, secrets) if failed.result is not None else None,
+    )
+
+
+def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
+    """The JSON value with every secret in its texts, and in the names of its fields, replaced."""
+    if isinstance(value, str):
+        return redacted(value, secrets)
+    if isinstance(value, Mapping):
+        return {redacted(str(name), secrets): _redacted(member, secrets) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted(member, secrets) for member in value]
+    return value
