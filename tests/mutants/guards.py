@@ -46,7 +46,7 @@ DOUBLE_PROMOTION = Mutant(
     name="promote without guards",
     guard="the lock of the job, the status it was read with, and one row per occurrence",
     changes=(
-        (POSTGRESQL, "  LIMIT %(room)s\n  FOR NO KEY UPDATE SKIP LOCKED\n),\nr AS", "  LIMIT %(room)s\n),\nr AS"),
+        (POSTGRESQL, "  LIMIT %(room)s\n  FOR NO KEY UPDATE SKIP LOCKED\n),\no AS", "  LIMIT %(room)s\n),\no AS"),
         (POSTGRESQL, "j.id = (o ->> 0)::uuid AND j.status || '' = o ->> 1", "j.id = (o ->> 0)::uuid"),
     ),
     sql=("DROP INDEX execution_one_per_occurrence",),
@@ -70,7 +70,7 @@ MUTANTS = (
         name="promote without the lock",
         guard="a second scheduler passes over locked jobs",
         changes=(
-            (POSTGRESQL, "  LIMIT %(room)s\n  FOR NO KEY UPDATE SKIP LOCKED\n),\nr AS", "  LIMIT %(room)s\n),\nr AS"),
+            (POSTGRESQL, "  LIMIT %(room)s\n  FOR NO KEY UPDATE SKIP LOCKED\n),\no AS", "  LIMIT %(room)s\n),\no AS"),
         ),
         killed_by="tests/conformance/test_leases.py::test_a_second_scheduler_passes_over_the_jobs_that_the_first_is_promoting",
     ),
@@ -126,6 +126,19 @@ MUTANTS = (
         guard="the same in the other dialect",
         changes=((SQLITE, "  AND NOT EXISTS (SELECT 1 FROM jobs_hold h WHERE h.product_id = e.product_id\n                  AND", "  AND NOT EXISTS (SELECT 1 FROM jobs_hold h WHERE h.product_id = -e.product_id\n                  AND"),),
         killed_by="tests/conformance/test_claims.py::test_a_hold_covers_its_scope_until_it_is_released",
+        postgresql=False,
+    ),
+    Mutant(
+        name="a one-off beside its own run",
+        guard="a job that became a one-off while it ran runs again when that has ended",
+        changes=((POSTGRESQL, "(NOT j.recurring AND j.behind = ''", "(NOT j.recurring"),),
+        killed_by="tests/conformance/test_one_after_the_other.py::test_a_running_job_that_becomes_a_one_off_runs_again_when_it_has_ended",
+    ),
+    Mutant(
+        name="a one-off beside its own run, SQLite",
+        guard="the same in the other dialect",
+        changes=((SQLITE, "(NOT j.recurring AND j.behind = ''", "(NOT j.recurring"),),
+        killed_by="tests/conformance/test_one_after_the_other.py::test_a_running_job_that_becomes_a_one_off_runs_again_when_it_has_ended",
         postgresql=False,
     ),
     Mutant(
