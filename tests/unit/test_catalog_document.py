@@ -126,7 +126,6 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
         ({"aps": []}, "aps", "unknown_field"),
         ({"product": "other"}, "product", "invalid"),
         ({"caches": [{"tag": "n"}]}, "caches", "not_supported"),
-        ({"databases": [{}]}, "databases", "not_supported"),
         ({"envs": {"prd": {}}}, "envs", "invalid"),
         ({"envs": [{"slug": "p r d"}]}, "envs.0.slug", "invalid"),
         ({"envs": [{"name": "x"}]}, "envs.0.slug", "required"),
