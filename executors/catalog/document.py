@@ -130,7 +130,7 @@ def _export_component(component: Component, slugs: Mapping[int, str]) -> dict[st
                     for event in sorted(component.events.all(), key=lambda event: event.tag)
                 ]
             }
-            if kind.event_fields
+            if kind.has_events
             else {}
         ),
     }

@@ -250,6 +250,7 @@ def _apps(go: Tour) -> None:
     go("PUT", at + "/events/{event}", 200, {"resource": "/all"}, event="list", **app)
     go("PUT", at + "/envs/{env}", 404, {"base_url": "http://127.0.0.1:9"}, env="nope", **app)
     go("GET", at + "/events", 200, **app)
+    go("GET", at + "/events/{event}", 200, event="list", **app)
     go("DELETE", at + "/events/{event}", 204, event="list", **app)
     go("DELETE", at, 204, **app)
     secrets = "/v1/products/{product}/secrets"
