@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F, ProtectedError
 
-from core.errors import ApiError, FieldError, Invalid
+from core.errors import ApiError, Conflict, FieldError, Invalid
 from core.tenancy import audit
-from core.tenancy.models import Product
+from core.tenancy.models import Environment, Product
 from executors.catalog import document, kinds
 from executors.catalog.document import Difference
 from executors.catalog.entries import with_values
@@ -67,6 +68,32 @@ def remove_part(
         if event is None and env is None:
             whole[plural] = [entry for entry in whole[plural] if entry["tag"] != component.tag]
         _store_whole(product, whole, actor, force=force)
+
+
+def remove_product(product: Product, *, actor: str) -> None:
+    """Remove a product with its environments, catalog and keys. Raises Conflict while it has jobs."""
+    with transaction.atomic():
+        try:
+            Product.objects.select_for_update().get(pk=product.pk).delete()
+        except ProtectedError:
+            raise Conflict(f"product {product.tag!r} still has jobs: delete them first", code="in_use") from None
+        audit.record(actor, "catalog.removed", product.tag, {"removed": ["product"]})
+        transaction.on_commit(document.forget)
+
+
+def remove_environment(environment: Environment, *, actor: str) -> None:
+    """Remove an environment with the connections and secrets that are its own. Raises Conflict while it has jobs."""
+    product = environment.product
+    with transaction.atomic():
+        Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
+        try:
+            environment.delete()
+        except ProtectedError:
+            detail = f"environment {environment.slug!r} of product {product.tag!r} still has jobs: delete them first"
+            raise Conflict(detail, code="in_use") from None
+        Product.objects.filter(pk=product.pk).update(catalog_version=F("catalog_version") + 1)
+        audit.record(actor, "catalog.removed", product.tag, {"removed": [f"envs.{environment.slug}"]})
+        transaction.on_commit(document.forget)
 
 
 def remove_secret(product: Product, key: str, env: str | None, *, actor: str) -> None:

@@ -10,7 +10,15 @@ no recursion into what a reference stands for, no queries.
 from executors.expressions.errors import ExpressionError
 from executors.expressions.finding import LAST_RUN, Expressions, check_expressions, has_expressions, never_computable
 from executors.expressions.moments import Moment
-from executors.expressions.syntax import NAME, SECRET_KEY, Reference, is_only_a_reference, parse
+from executors.expressions.syntax import (
+    NAME,
+    SECRET_KEY,
+    Reference,
+    begins_one,
+    is_only_a_reference,
+    parse,
+    references_of,
+)
 from executors.expressions.values import (
     MAX_RESOLVED_CHARACTERS,
     Scalar,
@@ -35,6 +43,7 @@ __all__ = [
     "Scalar",
     "Scope",
     "Unknown",
+    "begins_one",
     "check_expressions",
     "has_expressions",
     "is_only_a_reference",
@@ -43,6 +52,7 @@ __all__ = [
     "parse",
     "plain",
     "references_in",
+    "references_of",
     "resolve",
     "resolve_known",
 ]

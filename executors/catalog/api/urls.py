@@ -14,8 +14,9 @@ from executors.catalog.api.components import (
     EventView,
     of_kind,
 )
+from executors.catalog.api.products import EnvironmentsView, EnvironmentView, ProductsView, ProductView
 from executors.catalog.api.secrets import SecretsView, SecretView
-from executors.catalog.api.views import CatalogView, EnvironmentsView, ProductsView
+from executors.catalog.api.views import CatalogView
 from executors.catalog.kinds import Kind
 
 
@@ -40,7 +41,9 @@ def _of(kind: Kind) -> list[URLPattern]:
 
 urlpatterns = [
     path("products", ProductsView.as_view(), name="products"),
+    path("products/<str:product>", ProductView.as_view(), name="product"),
     path("products/<str:product>/envs", EnvironmentsView.as_view(), name="environments"),
+    path("products/<str:product>/envs/<str:env>", EnvironmentView.as_view(), name="environment"),
     path("products/<str:product>/catalog", CatalogView.as_view(), name="catalog"),
     *(pattern for kind in kinds.all_kinds() for pattern in _of(kind)),
     path("products/<str:product>/secrets", SecretsView.as_view(), name="secrets"),
