@@ -7,7 +7,9 @@ from typing import Any
 
 from executors.expressions.errors import ExpressionError
 
-MAX_STEPS = 1_000_000  # terms, members of lists and objects, and each 64 characters that a function writes
+# Terms, members of lists and objects that are gone through (four for one that is compared), and each 64 characters
+# that a function writes: about half a second of a worker whose other runs wait meanwhile.
+MAX_STEPS = 500_000
 MAX_RESOLVED_CHARACTERS = 4 * 1024 * 1024  # of all that the expressions of one value stand for
 MAX_DEPTH = 100  # lists and objects within each other
 _CHARACTERS_A_STEP = 64

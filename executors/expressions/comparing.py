@@ -18,12 +18,15 @@ from executors.expressions.writing import kind_of, number_of
 _EQUAL: Final = {"==": True, "===": True, "!=": False, "!==": False}
 _ORDERED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {">": gt, "<": lt, ">=": ge, "<=": le}
 OPERATORS: Final = (*_ORDERED, *_EQUAL)
+_NUMBERS: Final = (int, float)
+_STEPS = 3  # of the budget for a comparison, besides the one of looking at the member
 
 
 def matches(member: Any, operator: Any, value: Any, budget: Budget) -> bool:
     """Whether `member operator value` holds. Raises ExpressionError for an unknown operator, and for no order."""
     if not isinstance(operator, str) or operator not in OPERATORS:
         raise ExpressionError(f"the operator must be one of {' '.join(OPERATORS)}")
+    budget.step(_STEPS)
     if operator in _EQUAL:
         return _equal(member, value, budget) is _EQUAL[operator]
     pair = _comparable(member, value)
@@ -44,7 +47,7 @@ def check_operator(arguments: Sequence[object]) -> None:
 
 def _equal(member: Any, value: Any, budget: Budget) -> bool:
     if isinstance(member, Mapping) and not isinstance(value, Mapping):
-        budget.step(len(member))
+        budget.step((1 + _STEPS) * len(member))
         return any(_same(field, value, budget) for field in member.values())
     return _same(member, value, budget)
 
@@ -63,6 +66,8 @@ def _same(left: Any, right: Any, budget: Budget) -> bool:
 
 def _comparable(left: Any, right: Any) -> tuple[Any, Any] | None:
     if isinstance(left, str) and isinstance(right, str):
+        return left, right
+    if left.__class__ in _NUMBERS and right.__class__ in _NUMBERS:
         return left, right
     numbers = number_of(left), number_of(right)
     return numbers if None not in numbers else None

@@ -58,6 +58,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_BRACED = re.compile(r"\$([A-Z][A-Za-z0-9]*)\{")
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _ESCAPED = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
@@ -206,12 +207,10 @@ class _Reading:
             found.append(read())
             before = self.at
             token = _TOKEN.match(self._text, self.at)
-            sign = token["sign"] if token is not None else None
-            if token is None or sign not in (",", closing) or token.end() > self._end:
+            if token is None or token["sign"] not in (",", closing):
                 shown = self._text[max(0, before - 20) : before]
                 raise ExpressionError(f"after {shown!r} a comma or a bracket is missing", at=before)
-            self.at = token.end()
-            if sign == closing:
+            if self._next()["sign"] == closing:
                 return found
 
     def _next(self, *, peek: bool = False) -> re.Match[str]:
@@ -225,6 +224,9 @@ class _Reading:
         return token
 
     def _no_expression(self, at: int) -> ExpressionError:
+        braced = _BRACED.match(self._text, at)
+        if braced is not None and braced[1] not in FORMS:
+            return _unknown(braced[1], f"${braced[1]}{{…}}", at)
         shown = self._text[max(0, at - 20) : at + 20]
         why = "a name, a number or a text in quotes is missing, or a brace or bracket"
         return ExpressionError(f"{shown!r} is not an expression: {why}", at=at)
