@@ -14,6 +14,8 @@ from executors.catalog.api.apps import (
     SecretsView,
     SecretView,
 )
+from executors.catalog.api.caches import CachesView, CacheView, EntriesView
+from executors.catalog.api.sessions import RevokeView, SessionsView, SessionView, StartView, VerifyView
 from executors.catalog.api.views import CatalogView, EnvironmentsView, ProductsView
 
 urlpatterns = [
@@ -28,4 +30,12 @@ urlpatterns = [
     path("products/<str:product>/apps/<str:tag>/check", CheckView.as_view(), name="check"),
     path("products/<str:product>/secrets", SecretsView.as_view(), name="secrets"),
     path("products/<str:product>/secrets/<str:secret>", SecretView.as_view(), name="secret"),
+    path("products/<str:product>/sessions", SessionsView.as_view(), name="sessions"),
+    path("products/<str:product>/sessions/<str:tag>", SessionView.as_view(), name="session"),
+    path("products/<str:product>/sessions/<str:tag>/start", StartView.as_view(), name="session_start"),
+    path("products/<str:product>/sessions/<str:tag>/verify", VerifyView.as_view(), name="session_verify"),
+    path("products/<str:product>/sessions/<str:tag>/revoke", RevokeView.as_view(), name="session_revoke"),
+    path("products/<str:product>/caches", CachesView.as_view(), name="caches"),
+    path("products/<str:product>/caches/<str:tag>", CacheView.as_view(), name="cache"),
+    path("products/<str:product>/caches/<str:tag>/entries", EntriesView.as_view(), name="cache_entries"),
 ]
