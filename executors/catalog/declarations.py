@@ -57,9 +57,9 @@ def selector_path(selector: str) -> list[str]:
 def _read_session(data: Any, path: str, problems: Problems) -> Declared | None:
     known = {"tag", "name", "description", "selector", "expiry", "period", "schema"}
     reader = Reader(data, path, problems, known)
-    tag = reader.named("tag")
     if not reader.data:
         return None
+    tag = reader.named("tag")
     schema: dict[str, Any] = reader.value("schema", dict) or {}
     selector = _selector(reader, schema)
     expiry, period = _lifetime(reader)
@@ -101,9 +101,9 @@ def _lifetime(reader: Reader) -> tuple[int | None, str | None]:
 
 def _read_cache(data: Any, path: str, problems: Problems) -> Declared | None:
     reader = Reader(data, path, problems, {"tag", "name", "description", "expiry"})
-    tag = reader.named("tag")
     if not reader.data:
         return None
+    tag = reader.named("tag")
     if reader.data.get("expiry") is None:
         reader.problem("expiry", "is required: for how many milliseconds a result is given again", "required")
     return _declared(reader, tag, {"expiry": reader.number("expiry", low=1, high=LONGEST_CACHED_MS)})
