@@ -62,6 +62,7 @@ class Call:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)  # set when the run is taken away
     steps: Steps | None = None  # none in an isolated process
     session: Session | None = None  # of a job that was dispatched with one
+    literal: bool = False  # `input` is data: nothing in it is an expression any more
 
 
 @dataclass(frozen=True, slots=True)
