@@ -18,6 +18,8 @@ from executors.base import CODES, Executor
 
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
+    "graphs": "executors.namespaces.graphs.GraphsExecutor",
+    "graphs.action": "executors.namespaces.graphs_action.GraphsActionExecutor",
 }
 
 
