@@ -220,8 +220,11 @@ def told(error: BaseException, place: Place) -> AttemptFailed:
     if "TimedOut" in code or "Timeout" in code:
         return AttemptFailed(TIMEOUT, f"{where} ended it after its time was over: {detail}", retryable=True)
     if isinstance(error, (ServiceUnavailable, SessionExpired, OSError)):
-        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-            return AttemptFailed(CONNECTION_ERROR, f"{where}: its certificate is not accepted: {error.__cause__}")
+        under = error.__cause__ or error.__context__
+        if isinstance(under, Neo4jError):  # it answered, as a member of a cluster that cannot write
+            return AttemptFailed(SERVICE_UNAVAILABLE, f"{where} could not do it now: {under.message}", retryable=True)
+        if isinstance(under, ssl.SSLCertVerificationError):
+            return AttemptFailed(CONNECTION_ERROR, f"{where}: its certificate is not accepted: {under.verify_message}")
         return AttemptFailed(CONNECTION_ERROR, f"no connection to {where}: {detail}", retryable=True)
     if isinstance(error, (TransientError, DatabaseError, ConnectionAcquisitionTimeoutError)):
         return AttemptFailed(SERVICE_UNAVAILABLE, f"{where} could not do it now: {detail}", retryable=True)
