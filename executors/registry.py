@@ -19,6 +19,8 @@ from executors.base import CODES, Executor
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
     "features": "executors.namespaces.features.FeaturesExecutor",
+    "graphs": "executors.namespaces.graphs.GraphsExecutor",
+    "graphs.action": "executors.namespaces.graphs_action.GraphsActionExecutor",
 }
 
 

@@ -23,6 +23,7 @@ from executors.catalog.shapes import Shape
 _PATHS = {
     "app": "executors.catalog.kinds.APP",
     "feature": "executors.providers.feature.kind.KIND",
+    "graph": "executors.providers.graph.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]
