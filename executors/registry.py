@@ -21,6 +21,7 @@ BUILT_IN = {
     "features": "executors.namespaces.features.FeaturesExecutor",
     "graphs": "executors.namespaces.graphs.GraphsExecutor",
     "graphs.action": "executors.namespaces.graphs_action.GraphsActionExecutor",
+    "notifications": "executors.namespaces.notifications.NotificationsExecutor",
 }
 
 

@@ -24,6 +24,7 @@ _PATHS = {
     "app": "executors.catalog.kinds.APP",
     "feature": "executors.providers.feature.kind.KIND",
     "graph": "executors.providers.graph.kind.KIND",
+    "notification": "executors.providers.notification.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]
