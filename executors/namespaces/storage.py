@@ -186,7 +186,8 @@ async def _count(store: Store, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told(entry: Entry) -> dict[str, Any]:
-    return {"fileName": entry.name, "size": entry.size, "lastModified": entry.modified}
+    name = entry.name.replace("\x00", "\ufffd")  # S3 takes it, a database does not
+    return {"fileName": name, "size": entry.size, "lastModified": entry.modified}
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ STORAGE_EMULATOR_HOST is set, that is asked instead of Google.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +31,7 @@ from executors.providers.storage.store import PART_BYTES, Content, Entry, Page, 
 from executors.reach.paths import wrong_path
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_QUERY = re.compile(r"\?[^\s:]*")  # the URL of an upload is all that is needed to go on with it
 _LONGEST_KEY_FILE = 64 * 1024
 _TIMEOUT = (wire.CONNECT_SECONDS, wire.READ_SECONDS)
 _ONCE: Mapping[str, Any] = {"timeout": _TIMEOUT, "retry": None}
@@ -169,7 +171,8 @@ class GcsStore:
         except GoogleAPICallError as error:
             headers = getattr(error.response, "headers", {})
             after = str(headers.get("retry-after", ""))
-            raise failures.answered(where, int(error.code or 0), "", error.message, retry_after=after) from None
+            told = _QUERY.sub("", str(error.message))
+            raise failures.answered(where, int(error.code or 0), "", told, retry_after=after) from None
         except RefreshError as error:
             detail = f"{where}: the service account was not accepted"
             raise AttemptFailed(UNAUTHORIZED, detail, retryable=bool(error.retryable)) from None

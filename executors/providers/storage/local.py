@@ -58,13 +58,17 @@ class LocalStore:
 
     def read(self, name: str, most: int) -> Content:
         with self._told(name), self._opened_root() as root, _parent(root, name) as (folder, leaf):
-            with os.fdopen(os.open(leaf, _READ, dir_fd=folder), "rb") as file:
-                found = os.fstat(file.fileno())
+            opened = os.open(leaf, _READ, dir_fd=folder)
+            try:
+                found = os.fstat(opened)
                 if not stat.S_ISREG(found.st_mode):
                     raise AttemptFailed(VALIDATION_ERROR, f"{name!r} in {self.where} is not a file")
                 if found.st_size > most:
                     raise failures.too_large(self.where, name, found.st_size, most)
-                data = file.read(most + 1)
+                with os.fdopen(opened, "rb", closefd=False) as file:
+                    data = file.read(most + 1)
+            finally:
+                os.close(opened)
         if len(data) > most:
             raise failures.too_large(self.where, name, None, most)
         return Content(data=data, mime_type=guessed_type(name))

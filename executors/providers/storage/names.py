@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mimetypes
+from mimetypes import MimeTypes
 
 LONGEST_NAME = 1024  # bytes of UTF-8, the limit of S3, Google and Azure alike
 UNFINISHED = ".ductape-parts"  # where a local folder keeps what is not complete yet
@@ -16,6 +16,16 @@ _ARCHIVES = (
     "application/zip", "application/gzip", "application/x-tar", "application/x-bzip2", "application/x-xz",
     "application/x-7z-compressed", "application/vnd.rar", "application/zstd", "application/java-archive",
 )  # fmt: skip
+_TYPES = MimeTypes()  # Python's own table: a machine's would tell differently on another
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+for _ending, _type in {
+    ".webp": "image/webp", ".yaml": "application/yaml", ".yml": "application/yaml", ".7z": "application/x-7z-compressed",
+    ".rar": "application/vnd.rar", ".docx": f"{_OFFICE}wordprocessingml.document", ".xlsx": f"{_OFFICE}spreadsheetml.sheet",
+    ".pptx": f"{_OFFICE}presentationml.presentation", ".odt": "application/vnd.oasis.opendocument.text",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet", ".ogg": "audio/ogg", ".flac": "audio/flac",
+    ".mkv": "video/x-matroska",
+}.items():  # fmt: skip
+    _TYPES.add_type(_type, _ending)
 _PACKED = frozenset({"gzip", "bzip2", "xz", "compress", "br"})
 
 
@@ -52,13 +62,13 @@ def wrong_prefix(prefix: str) -> str | None:
 
 def guessed_type(name: str) -> str | None:
     """The MIME type that a file's name tells, None where it tells none."""
-    guessed, packed = mimetypes.guess_type(f"file:{name}")
+    guessed, packed = _TYPES.guess_type(f"file:{name}")
     return "application/gzip" if packed == "gzip" else UNKNOWN_TYPE if packed else guessed
 
 
 def family(name: str) -> str:
     """image, video, audio, document, archive or other: how statistics count a file, told by its name."""
-    guessed, packed = mimetypes.guess_type(f"file:{name}")
+    guessed, packed = _TYPES.guess_type(f"file:{name}")
     if packed in _PACKED or (guessed or "").startswith(_ARCHIVES):
         return "archive"
     if guessed is None:

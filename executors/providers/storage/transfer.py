@@ -10,18 +10,18 @@ from weakref import WeakKeyDictionary
 from executors.providers.storage.calls import call
 from executors.providers.storage.store import PART_BYTES, Store, Upload
 
-MOST_AT_ONCE = 16  # transfers of one process, each of which holds a part or two; more wait, within their own deadline
+MOST_AT_ONCE = 32  # transfers in parts of one process; more wait with their first part, within their own deadline
 _TIDY_SECONDS = 2.0  # how long a cancelled attempt waits for its parts to be thrown away
 
 
 async def move(store: Store, name: str, pieces: AsyncIterator[bytes], mime_type: str) -> int:
     """Store what comes as one file, all of it or nothing; its size in bytes. Raises what either side raises."""
+    left = bytearray()
+    first = await _part(pieces, left)
+    if len(first) < PART_BYTES:
+        await call(store.put, name, first, mime_type)
+        return len(first)
     async with _turn():
-        left = bytearray()
-        first = await _part(pieces, left)
-        if len(first) < PART_BYTES:
-            await call(store.put, name, first, mime_type)
-            return len(first)
         begun = _Begun()
         try:
             upload = await call(begun.begin, store, name, mime_type)
