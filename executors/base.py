@@ -35,6 +35,14 @@ CODES = frozenset(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The session that a job was dispatched with, verified for this attempt: what `$Session{…}` reads."""
+
+    tag: str
+    data: Mapping[str, Any] = field(repr=False)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """One attempt of one run, as an executor sees it. Times are aware UTC."""
@@ -52,6 +60,7 @@ class Call:
     timeout: float  # seconds left for this attempt
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)  # set when the run is taken away
     steps: Steps | None = None  # none in an isolated process
+    session: Session | None = None  # of a job that was dispatched with one
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def store(
             if dry_run:
                 transaction.set_rollback(True)
             else:
-                transaction.on_commit(_forget)
+                transaction.on_commit(forget)
     except ProtectedError as error:
         used = ", ".join(sorted({str(row) for row in error.args[1]})[:3]) if len(error.args) > 1 else "something"
         raise Conflict(
@@ -75,7 +75,7 @@ def store(
         ) from None
     except IntegrityError:
         raise Conflict(f"the catalog of {tag!r} was changed by somebody else at the same moment: try again") from None
-    _forget()
+    forget()
     return difference
 
 
@@ -130,7 +130,7 @@ def _export_component(component: Component, slugs: Mapping[int, str]) -> dict[st
                     for event in sorted(component.events.all(), key=lambda event: event.tag)
                 ]
             }
-            if kind.event_fields
+            if kind.has_events
             else {}
         ),
     }
@@ -357,6 +357,7 @@ def part_of(component: Component, *, event: str | None = None, environment_id: i
     )
 
 
-def _forget() -> None:
+def forget() -> None:
+    """Ask the database again, in this process: a catalog changed."""
     forget_places()
     resolve.forget_targets()

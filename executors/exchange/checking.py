@@ -89,7 +89,7 @@ def _invalid(errors: list[FieldError]) -> Invalid:
 
 def _wrong_scalars(placed: Placed) -> Iterator[FieldError]:
     for where, values in (("query", placed.query), ("params", placed.params), ("headers", placed.headers)):
-        if values is None:
+        if values is None or isinstance(values, Unknown):
             continue
         if not isinstance(values, dict):
             yield FieldError(f"input.{where}", "invalid", "must be an object")
@@ -131,6 +131,8 @@ def _wrong_path(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
     for name in action.path_parameters:
         value = params.get(name, fields.get(name))
         if value is None:
+            if isinstance(placed.params, Unknown) or isinstance(placed.body, Unknown):
+                continue  # it may become an object that has it
             detail = f"is required: it is part of the path (:{name})"
             yield FieldError(placed.field("params", name), "required", detail)
         elif not is_scalar(value) or plain(value) in ("", ".", ".."):
@@ -144,9 +146,10 @@ def _long_url(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
     """A URL that is too long by what is known of it."""
     if not (action.path_parameters or placed.query or action.query):
         return
-    params, fields = placed.params or {}, placed.body if isinstance(placed.body, dict) else {}
-    path = {name: params.get(name, fields.get(name)) for name in action.path_parameters}
-    query = placed.query or {}
+    params, fields, query = (
+        value if isinstance(value, dict) else {} for value in (placed.params, placed.body, placed.query)
+    )
+    path = {name: params.get(name, fields.get(name, Unknown())) for name in action.path_parameters}
     # Nearly every URL is short whatever its encoding adds; a parameter may stand in a path more than once.
     at_most = len(repr(action.query)) + len(repr(query)) + action.url.count(":") * len(repr(path))
     if len(action.url) + _ENCODED * at_most <= LONGEST_URL:

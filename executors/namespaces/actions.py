@@ -50,7 +50,7 @@ class ActionsExecutor:
         timeout = call.timeout if action.timeout is None else min(call.timeout, action.timeout)
         hidden = action.secrets
         try:
-            prepared = prepare(action, call.input, clock=clock.machine_now)
+            prepared = prepare(action, call, clock=clock.machine_now)
             hidden += prepared.secrets
             if action.token is None:
                 response = await http.send(build_request(action, call, prepared.placed, timeout=timeout))

@@ -31,7 +31,7 @@ from core.tenancy import scopes
 from core.tenancy.auth import Principal, require
 from core.tenancy.visibility import Place, find_place
 from core.times import from_ms, to_ms
-from executors import registry
+from executors import inputs, registry
 from jobs import notices, wakeup
 from jobs.lifecycle.create import Draft, NewJob, draft, store_many
 from jobs.operations import idempotency, unique
@@ -254,6 +254,8 @@ def _new_job(request: DispatchRequest, place: Place, now: datetime) -> NewJob:
         input=request.input,
         recurring=schedule.recurring,
     )
+    if request.session is None:
+        inputs.require_session(request.input)
     return NewJob(
         product_id=place.product_id,
         environment_id=place.environment_id,

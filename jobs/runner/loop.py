@@ -19,7 +19,18 @@ from core import about
 from core.errors import ApiError
 from core.ids import encode
 from core.times import from_ms
-from executors.base import FORBIDDEN, INTERNAL_ERROR, NOT_FOUND, TIMEOUT, VALIDATION_ERROR, Call, Failed, Outcome
+from executors.base import (
+    CANCELLED,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    NOT_FOUND,
+    TIMEOUT,
+    VALIDATION_ERROR,
+    Call,
+    Failed,
+    Gone,
+    Outcome,
+)
 from executors.isolated import Died
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
@@ -387,6 +398,8 @@ class Runner:
             return await resolved.executor.execute(call)
         except ApiError as error:
             return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
+        except Gone as error:  # whoever took it knows what becomes of it: the fence lets this not be written
+            return Failed(code=CANCELLED, message=str(error), retryable=False)
         except (Exception, SystemExit) as error:  # SystemExit would end the loop, and every other run with it
             logger.exception("run %d of %s: the executor raised", claim.number, encode("job", claim.job_id))
             return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
