@@ -22,6 +22,7 @@ BUILT_IN = {
     "graphs": "executors.namespaces.graphs.GraphsExecutor",
     "graphs.action": "executors.namespaces.graphs_action.GraphsActionExecutor",
     "notifications": "executors.namespaces.notifications.NotificationsExecutor",
+    "storage": "executors.namespaces.storage.StorageExecutor",
 }
 
 

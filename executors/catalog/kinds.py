@@ -25,6 +25,7 @@ _PATHS = {
     "feature": "executors.providers.feature.kind.KIND",
     "graph": "executors.providers.graph.kind.KIND",
     "notification": "executors.providers.notification.kind.KIND",
+    "storage": "executors.providers.storage.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]
