@@ -7,7 +7,7 @@ it makes one attempt and says how it ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -52,6 +52,7 @@ class Call:
     timeout: float  # seconds left for this attempt
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)  # set when the run is taken away
     steps: Steps | None = None  # none in an isolated process
+    was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from executors.base import CODES, Executor
 
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
+    "functions": "executors.namespaces.functions.FunctionsExecutor",
 }
 
 

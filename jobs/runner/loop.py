@@ -367,6 +367,7 @@ class Runner:
         try:
             resolved = await self._resolution.of(claim)
             job_id = encode("job", claim.job_id)
+            steps = RunSteps(self._databases["settle"], claim)
             call = Call(
                 job_id=job_id,
                 run_key=f"{job_id}:{claim.number}",
@@ -380,7 +381,8 @@ class Runner:
                 scheduled_at=from_ms(claim.scheduled_at_ms),
                 timeout=max(0.0, flying.deadline - time.monotonic()),
                 cancelled=flying.cancelled,
-                steps=RunSteps(self._databases["settle"], claim),
+                steps=steps,
+                was_cancelled=steps.was_cancelled,
             )
             if flying.queue in self._isolated:
                 return await self._isolation.execute(call)
