@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from core import http
 from core.tenancy.models import Environment, Product
@@ -14,8 +14,10 @@ from executors.base import Call, Gone, Outcome
 from executors.catalog import document
 from executors.catalog.components import open_one
 from executors.catalog.schema import read_document
+from executors.providers.function import celery_task
 from executors.providers.function.check import check
 
+T = TypeVar("T")
 SCHEDULED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -72,26 +74,29 @@ class World:
         )  # fmt: skip
 
     def run(self, *, input: dict[str, Any], **how: Any) -> Outcome:
-        return asyncio.run(self.attempt(self.call(input, **how)))
+        return in_a_loop(self.attempt(self.call(input, **how)))
 
     async def attempt(self, call: Call) -> Outcome:
         """One attempt as the run loop makes it: cancelled at its deadline."""
-        try:
-            async with asyncio.timeout(call.timeout):
-                return await self.executor.execute(call)
-        finally:
-            await http.close()
+        async with asyncio.timeout(call.timeout):
+            return await self.executor.execute(call)
 
     def tried(self) -> str:
         """What a check of the connection tells."""
         opened = open_one(
             "function", product_id=self.product.pk, environment_id=self.env.pk, tag="nightly"
         )  # fmt: skip
+        return in_a_loop(check(opened))
 
-        async def then_close() -> str:
-            try:
-                return await check(opened)
-            finally:
-                await http.close()
 
-        return asyncio.run(then_close())
+def in_a_loop(scene: Coroutine[Any, Any, T]) -> T:
+    """Run it in a loop of its own, as a worker's, and close what is kept there."""
+
+    async def then_close() -> T:
+        try:
+            return await scene
+        finally:
+            await celery_task.close_all()
+            await http.close()
+
+    return asyncio.run(then_close())

@@ -17,7 +17,7 @@ import redis
 from core.errors import Invalid
 from executors.base import Call, Done, Failed, Outcome
 from executors.providers.function.celery_attempt import task_id
-from tests.integration.function_world import Kept, World
+from tests.integration.function_world import Kept, World, in_a_loop
 from tests.servers.celery_worker import CeleryWorker
 from tests.servers.local import free_port, wait_until
 from tests.servers.machine import needs
@@ -180,7 +180,7 @@ def test_a_cancelled_run_revokes_its_task_before_it_begins(
             await task
         return await asyncio.gather(*before)
 
-    assert [type(outcome) for outcome in asyncio.run(scene())] == [Done, Done]
+    assert [type(outcome) for outcome in in_a_loop(scene())] == [Done, Done]
     id = task_id("job_cancel:1", 1)
     wait_until(lambda: b"REVOKED" in (results.get(f"celery-task-meta-{id}") or b""), "a revoked task")
     assert not [line for line in lines(log, "begin") if id in line]
@@ -192,7 +192,7 @@ def test_a_cancelled_run_ends_its_task_where_the_function_says_so(
     world = _world(redis_url, queue, terminate=True)
     call = world.call({"task": CLOSE, "args": [str(log), 60]}, run="job_end:1", kept=Kept(), was_cancelled=True)
 
-    asyncio.run(taken_away(world, call, log, after="begin"))
+    in_a_loop(taken_away(world, call, log, after="begin"))
 
     id = task_id("job_end:1", 1)
     wait_until(lambda: b"REVOKED" in (results.get(f"celery-task-meta-{id}") or b""), "a task that was ended")
@@ -212,7 +212,7 @@ def test_a_task_that_its_team_revoked_ends_the_run(
         await asyncio.to_thread(_revoke_as_the_team_does, url, task_id("job_theirs:1", 1))
         return await task
 
-    outcome = asyncio.run(scene())
+    outcome = in_a_loop(scene())
 
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable) == ("CANCELLED", False)
@@ -225,7 +225,7 @@ def test_an_attempt_after_our_worker_died_finds_the_task_that_was_sent(
     input = {"task": CLOSE, "args": [str(log), 1]}
     first = world.call(input, run="job_died:1", kept=kept, was_cancelled=False)  # taken back, not cancelled
 
-    asyncio.run(taken_away(world, first, log, after="begin"))
+    in_a_loop(taken_away(world, first, log, after="begin"))
     second = world.run(input=input, kept=kept, run="job_died:1", attempt=2)
     third = world.run(input=input, kept=kept, run="job_died:1", attempt=3)  # the second died before it was settled
 
@@ -271,7 +271,7 @@ def test_a_task_that_the_backend_forgets_while_it_is_waited_for_is_told(
         await asyncio.to_thread(results.delete, f"celery-task-meta-{task_id('job_forget:1', 1)}")
         return await task
 
-    outcome = asyncio.run(scene())
+    outcome = in_a_loop(scene())
 
     assert isinstance(outcome, Failed)
     assert outcome.code == "TASK_FORGOTTEN"
@@ -345,7 +345,7 @@ def test_many_runs_wait_with_one_thread(world: World, worker: CeleryWorker) -> N
             await asyncio.sleep(0.01)
         return [task.result() for task in tasks], most
 
-    outcomes, most = asyncio.run(scene())
+    outcomes, most = in_a_loop(scene())
 
     assert [outcome.result["result"]["sent"] for outcome in outcomes if isinstance(outcome, Done)] == list(range(300))
     assert most <= 32  # of both families together, whatever they were used for before

@@ -14,28 +14,22 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
+from amqp.exceptions import MessageNacked
 from celery import Celery
 from kombu.connection import Connection
 from kombu.exceptions import EncodeError, OperationalError
 from kombu.messaging import Producer
 from kombu.pidbox import Mailbox
 
-from executors.base import CONNECTION_ERROR, UNAUTHORIZED, VALIDATION_ERROR, AttemptFailed
+from executors.base import CONNECTION_ERROR, SERVICE_UNAVAILABLE, UNAUTHORIZED, VALIDATION_ERROR, AttemptFailed
 from executors.providers.function.celery_urls import Address
 from executors.reach.addresses import checked
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 10.0  # for each answer of the broker
 _REFUSED: Final = (
-    "access_refused",
-    "access-refused",
-    "403",
-    "noauth",
-    "wrongpass",
-    "noperm",
-    "authentication",
-    "invalid username",
-)
+    "access_refused", "not_allowed", "noauth", "wrongpass", "noperm", "authentication", "access denied",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,7 +160,7 @@ class Broker:
             ) from None
         except Exception as error:
             self._drop()
-            raise failed(f"the broker ({self._address})", error) from error
+            raise failed("the broker", error, self._address) from error
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -177,12 +171,17 @@ class Broker:
                 return
 
 
-def failed(what: str, error: Exception) -> AttemptFailed:
+def failed(what: str, error: Exception, address: Address) -> AttemptFailed:
     """What an error of a driver means: refused, or not reached."""
     cause: BaseException = error
     while isinstance(cause, OperationalError) and cause.__cause__ is not None:
         cause = cause.__cause__
     text = f"{type(cause).__name__}: {cause}".replace("\n", " ")[:300]
+    if address.password:
+        text = text.replace(address.password, "***")  # as it is in no text of the catalog, where % stands in the URL
+    what = f"{what} ({address})"
+    if isinstance(cause, MessageNacked):
+        return AttemptFailed(SERVICE_UNAVAILABLE, f"{what} took no task: its queue is full, or broken", retryable=True)
     if any(word in text.lower() for word in _REFUSED):
         return AttemptFailed(UNAUTHORIZED, f"{what} does not accept the login: {text}")
     return AttemptFailed(CONNECTION_ERROR, f"{what} could not be used: {text}", retryable=True)

@@ -72,7 +72,7 @@ class _Redis:
         except AttemptFailed:
             raise
         except Exception as error:
-            raise failed(f"the result backend ({self._address})", error) from error
+            raise failed("the result backend", error, self._address) from error
         return {task_id: _of_meta(text) for task_id, text in zip(task_ids, texts, strict=True) if text}
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class _Sql:
         except sql.exc.SQLAlchemyError as error:
             if _no_table(error):
                 return {}  # workers make it as they store the first result
-            raise failed(f"the result backend ({self._address})", _of_driver(error)) from error
+            raise failed("the result backend", _of_driver(error), self._address) from error
         return {task_id: _of_row(status, size, stored) for task_id, status, size, stored in rows if status != "PENDING"}
 
     def close(self) -> None:

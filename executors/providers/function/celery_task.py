@@ -79,6 +79,12 @@ async def check(opened: Opened) -> str:
     return f"connected: {told}; results in {backend}"
 
 
+async def close_all() -> None:
+    """Close every connection of this loop: where it ends, and its process goes on."""
+    await _brokers.close_all()
+    await _waiting.close_all()
+
+
 def _wrong(found: Found, input: Mapping[str, Any]) -> Iterator[FieldError]:
     listed = found.settings.get("tasks", [])
     task, args, kwargs = input.get("task"), input.get("args"), input.get("kwargs")
