@@ -18,6 +18,7 @@ from executors.base import CODES, Executor
 
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
+    "events": "executors.namespaces.events.EventsExecutor",
 }
 
 
