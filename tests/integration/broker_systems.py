@@ -124,14 +124,17 @@ class Mqtt(Broker):
         self._got: list[Got] = []
         subscribed = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.on_connect = lambda *_: self._client.subscribe(self.name, qos=1)
+        self._client.on_connect = self._subscribe
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = lambda _client, _data, message: self._got.append(
-            Got(message.payload, dict(message.properties.UserProperty))
+            Got(bytes(message.payload), dict(message.properties.UserProperty))
         )
         self._client.connect(self.host, self.port)
         self._client.loop_start()
         assert subscribed.wait(5)
+
+    def _subscribe(self, *_: Any) -> None:
+        self._client.subscribe(self.name, qos=1)
 
     def read(self) -> list[Got]:
         """What has come by the time that a message of ours, sent after it, has."""
@@ -175,7 +178,7 @@ class Kafka(Broker):
         partitions = [TopicPartition(self.name, number, 0) for number in metadata.topics[self.name].partitions]
         consumer.assign(partitions)
         found: list[Any] = []
-        ended: set[int] = set()
+        ended: set[Any] = set()
         while len(ended) < len(partitions):
             message = consumer.poll(10)
             assert message is not None

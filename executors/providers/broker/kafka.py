@@ -88,6 +88,7 @@ class KafkaPublisher:
         self._polling: asyncio.Task[None] | None = None
         self._broken = False
         self._last: KafkaError | None = None
+        self._why = ""  # the last thing that librdkafka said of one server
         try:
             self._producer = Producer({**_settings(brokers, connection), "error_cb": self._on_error, "logger": logger})
         except KafkaException as error:
@@ -98,7 +99,9 @@ class KafkaPublisher:
 
     async def publish(self, message: Message) -> Mapping[str, Any]:
         answered: asyncio.Future[Report] = self._loop.create_future()
-        headers = [(name, value.encode()) for name, value in message.headers.items()]
+        headers: list[tuple[str, str | bytes | None]] = [
+            (name, value.encode()) for name, value in message.headers.items()
+        ]
         headers.append(("content-type", message.content_type.encode()))
         partition = {"partition": message.options["partition"]} if "partition" in message.options else {}
         try:
@@ -156,6 +159,8 @@ class KafkaPublisher:
         if error.code() in _OF_ALL:
             self._broken = True
             self._last = error
+        else:
+            self._why = error.str()[:300]
 
     def _fail_all(self, error: KafkaError) -> None:
         for waiting in [*self._waiting]:
@@ -173,8 +178,7 @@ class KafkaPublisher:
         text = error.str()[:300]
         if code == CONNECTION_ERROR:
             self._broken = True
-            refused = "refused" in text.lower()
-            text = f"the connection was refused ({text})" if refused else text
+            text = f"{text}: {self._why}" if self._why else text
         return AttemptFailed(code, f"{self._where}: {text}", retryable=retryable)
 
 

@@ -41,7 +41,7 @@ async def open_publisher(connection: Mapping[str, Any]) -> NatsPublisher:
     """Connect to the first server that answers. Raises AttemptFailed."""
     failed: AttemptFailed | None = None
     for endpoint in _endpoints(connection):
-        said: list[str] = []
+        said: list[Exception] = []
         try:
             return NatsPublisher(await _connected(endpoint, connection, said), endpoint, connection, said)
         except AttemptFailed as error:
@@ -66,9 +66,9 @@ def _endpoints(connection: Mapping[str, Any]) -> Iterator[Endpoint]:
         )  # fmt: skip
 
 
-async def _connected(endpoint: Endpoint, connection: Mapping[str, Any], said: list[str]) -> Client:
+async def _connected(endpoint: Endpoint, connection: Mapping[str, Any], said: list[Exception]) -> Client:
     async def on_error(error: Exception) -> None:
-        said.append(str(error))
+        said.append(error)
 
     address = await endpoint.address()
     where = f"NATS at {endpoint}"
@@ -81,19 +81,22 @@ async def _connected(endpoint: Endpoint, connection: Mapping[str, Any], said: li
             return await nats.connect(
                 f"nats://{at}:{endpoint.port}", user=endpoint.username, password=endpoint.password,
                 token=connection.get("token"), name="ductape-jobs", allow_reconnect=False, error_cb=on_error,
-                connect_timeout=int(CONNECT_SECONDS), **options,
+                connect_timeout=int(CONNECT_SECONDS),
+                max_reconnect_attempts=1, reconnect_time_wait=0, **options,
             )  # fmt: skip
     except (errors.Error, OSError) as error:
-        text = f"{' '.join(said)} {error}".lower()
+        text = f"{said} {error!r}".lower()
         if "authorization" in text or "authentication" in text:
             raise AttemptFailed(UNAUTHORIZED, f"{where} refused the login") from None
-        raise no_connection(where, error) from None
+        raise no_connection(where, next((each for each in said if isinstance(each, OSError)), error)) from None
 
 
 class NatsPublisher:
     """A connection that many runs publish through at once."""
 
-    def __init__(self, client: Client, endpoint: Endpoint, connection: Mapping[str, Any], said: list[str]) -> None:
+    def __init__(
+        self, client: Client, endpoint: Endpoint, connection: Mapping[str, Any], said: list[Exception]
+    ) -> None:
         self._client = client
         self._where = f"NATS at {endpoint}"
         self._jetstream = connection.get("jetstream", True)
@@ -135,7 +138,7 @@ class NatsPublisher:
         before = len(self._said)
         await self._client.publish(message.to, message.body, headers=headers)
         await self._client.flush(timeout=max(1, int(message.seconds) + 1))
-        if refused := [text for text in self._said[before:] if "permissions violation" in text.lower()]:
+        if refused := [str(each) for each in self._said[before:] if "permissions violation" in str(each).lower()]:
             raise AttemptFailed(FORBIDDEN, f"{self._where}: {refused[0][:300]}")
         return {"subject": message.to}
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from amqp import exceptions as amqp
 from kombu.connection import Connection
 from kombu.messaging import Producer
+from kombu.transport import pyamqp
 
 from executors.base import (
     CONNECTION_ERROR,
@@ -134,6 +135,21 @@ class _Turn:
             self.link.close()
 
 
+class _Connection(pyamqp.Connection):
+    """One that leaves no socket behind where the handshake fails."""
+
+    def connect(self, callback: Any = None) -> Any:
+        try:
+            return super().connect(callback)
+        except BaseException:
+            self.collect()
+            raise
+
+
+class _Transport(pyamqp.Transport):
+    Connection = _Connection
+
+
 class _Link:
     """A connection with its channel, in confirm mode. Raises AttemptFailed. Not for two threads at once."""
 
@@ -145,7 +161,7 @@ class _Link:
         if endpoint.tls:
             tls = {"context": {"check_hostname": True, "cadata": ca}, "server_hostname": endpoint.host}
         transport = Connection(
-            transport="pyamqp", hostname=f"[{address}]" if ":" in address else address, port=endpoint.port,
+            transport=_Transport, hostname=f"[{address}]" if ":" in address else address, port=endpoint.port,
             userid=endpoint.username or "guest", password=endpoint.password or "guest", virtual_host=vhost, ssl=tls,
             login_method="PLAIN", heartbeat=0, connect_timeout=min(CONNECT_SECONDS, seconds),
             transport_options={
