@@ -24,6 +24,7 @@ BUILT_IN = {
     "notifications": "executors.namespaces.notifications.NotificationsExecutor",
     "storage": "executors.namespaces.storage.StorageExecutor",
     "functions": "executors.namespaces.functions.FunctionsExecutor",
+    "events": "executors.namespaces.events.EventsExecutor",
 }
 
 
