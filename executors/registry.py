@@ -18,6 +18,8 @@ from executors.base import CODES, Executor
 
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
+    "databases": "executors.namespaces.databases.DatabasesExecutor",
+    "databases.action": "executors.namespaces.databases_action.DatabasesActionExecutor",
 }
 
 

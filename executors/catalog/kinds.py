@@ -22,6 +22,7 @@ from executors.catalog.shapes import Shape
 
 _PATHS = {
     "app": "executors.catalog.kinds.APP",
+    "database": "executors.providers.database.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]
