@@ -25,6 +25,8 @@ BUILT_IN = {
     "storage": "executors.namespaces.storage.StorageExecutor",
     "functions": "executors.namespaces.functions.FunctionsExecutor",
     "events": "executors.namespaces.events.EventsExecutor",
+    "databases": "executors.namespaces.databases.DatabasesExecutor",
+    "databases.action": "executors.namespaces.databases_action.DatabasesActionExecutor",
 }
 
 
