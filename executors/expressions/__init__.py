@@ -42,7 +42,6 @@ from executors.expressions.scopes import (
     SessionScope,
     StepsScope,
     VariablesScope,
-    Watching,
     texts_in,
 )
 from executors.expressions.syntax import is_only_a_reference, parse
@@ -87,7 +86,6 @@ __all__ = [
     "StepsScope",
     "Unknown",
     "VariablesScope",
-    "Watching",
     "check_expressions",
     "has_expressions",
     "is_only_a_reference",

@@ -44,6 +44,8 @@ class Budget:
         """About as many characters as a JSON value is written with; each of its members is a step."""
         if isinstance(value, str):
             return len(value)
+        if isinstance(value, int):
+            return 1 + value.bit_length() // 3
         characters = 0
         pending = [(value, 0)]
         while pending:
@@ -51,14 +53,14 @@ class Budget:
             self.step()
             if isinstance(node, str):
                 characters += len(node) + 2
-            elif isinstance(node, Mapping):
+            elif isinstance(node, int) and not isinstance(node, bool):
+                characters += 1 + node.bit_length() // 3
+            elif isinstance(node, (dict, Mapping)):  # a dict is told sooner than any mapping is
                 characters += 2 + sum(map(len, node)) + 4 * len(node)
                 pending += [(member, depth + 1) for member in node.values()]
             elif isinstance(node, (list, tuple)):
                 characters += 2 + len(node)
                 pending += [(member, depth + 1) for member in node]
-            elif isinstance(node, int) and not isinstance(node, bool):
-                characters += 1 + node.bit_length() // 3
             else:
                 characters += _OF_A_NUMBER
             if depth > MAX_DEPTH:

@@ -12,10 +12,12 @@ from executors.expressions.errors import ExpressionError
 from executors.expressions.functions import FUNCTIONS
 from executors.expressions.kinds import IN_THE_CATALOG
 from executors.expressions.moments import Moment
-from executors.expressions.scopes import Scope, Watching
+from executors.expressions.scopes import Scope, watcher_of
 from executors.expressions.syntax import begins_one, parse
 from executors.expressions.terms import Function, ListOf, ObjectOf, Part, Reference, Term, references_of
 from executors.expressions.writing import text_of
+
+_PLAIN = frozenset({int, float, bool, type(None)})
 
 
 class Unknown(str):
@@ -77,8 +79,7 @@ class _Resolving:
 
     def __init__(self, scope: Scope | None, now: datetime) -> None:
         self._scope = scope
-        watching: object = scope
-        self._watching = watching if isinstance(watching, Watching) else None
+        self._computed = watcher_of(scope)
         self._now = now
         self._budget = Budget()
         self._path: list[str | int] = []  # of what is being resolved; left as it is by an error
@@ -91,25 +92,30 @@ class _Resolving:
             raise
 
     def _value(self, value: Any) -> Any:
-        if isinstance(value, str):
+        kind = value.__class__
+        if kind is str:
             return self._text(value) if begins_one(value) else value
-        if isinstance(value, Mapping):
-            return dict(self._members(value))
+        if kind is dict or isinstance(value, Mapping):
+            return self._members(value)
         if isinstance(value, list):
-            return list(self._elements(value))
+            return self._elements(value)
         return value
 
-    def _members(self, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _members(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        found = {}
         for name, member in value.items():
             self._path.append(name)
-            yield self._name(name), self._value(member)
+            found[self._name(name)] = member if member.__class__ in _PLAIN else self._value(member)
             self._path.pop()
+        return found
 
-    def _elements(self, value: list[Any]) -> Iterator[Any]:
+    def _elements(self, value: list[Any]) -> list[Any]:
+        found = []
         for position, member in enumerate(value):
             self._path.append(position)
-            yield self._value(member)
+            found.append(member if member.__class__ in _PLAIN else self._value(member))
             self._path.pop()
+        return found
 
     def _name(self, name: str) -> str:
         """A field's name, in which expressions can only be escaped."""
@@ -129,8 +135,8 @@ class _Resolving:
         self._budget.spend(value)
         if isinstance(part, Reference) and isinstance(value, (Mapping, list)):
             value = _copied(value)  # whoever resolves may change what it got
-        if isinstance(part, Function) and self._watching is not None:
-            self._watching.computed(tuple(references_of(part)), value)
+        if isinstance(part, Function) and self._computed is not None:
+            self._computed(tuple(references_of(part)), value)
         return value
 
     def _term(self, term: Term) -> Any:
