@@ -65,15 +65,6 @@ def resolve_known(value: Any, *, now: datetime) -> Any:
     return _Knowing(None, now).whole(value)
 
 
-def uncomputable(function: Function, *, now: datetime) -> ExpressionError | None:
-    """Why a function that refers to nothing stands for nothing at that time."""
-    try:
-        _Resolving(None, now).part(function)
-    except ExpressionError as error:
-        return error
-    return None
-
-
 class _Resolving:
     """Without a scope it resolves what refers to nothing."""
 
@@ -131,7 +122,7 @@ class _Resolving:
         """What a part of a text stands for; what it takes is counted."""
         if isinstance(part, str):
             return part
-        value = self._term(part)
+        value = self.term(part)
         self._budget.spend(value)
         if isinstance(part, Reference) and isinstance(value, (Mapping, list)):
             value = _copied(value)  # whoever resolves may change what it got
@@ -139,16 +130,16 @@ class _Resolving:
             self._computed(tuple(references_of(part)), value)
         return value
 
-    def _term(self, term: Term) -> Any:
+    def term(self, term: Term) -> Any:
         self._budget.step()
         if isinstance(term, Reference):
             return self._reference(term)
         if isinstance(term, Function):
             return self._function(term)
         if isinstance(term, ListOf):
-            return [self._term(member) for member in term.members]
+            return [self.term(member) for member in term.members]
         if isinstance(term, ObjectOf):
-            return {name: self._term(member) for name, member in term.members}
+            return {name: self.term(member) for name, member in term.members}
         return term
 
     def _reference(self, reference: Reference) -> Any:
@@ -164,7 +155,7 @@ class _Resolving:
     def _function(self, function: Function) -> Any:
         if function.name == "Now":
             return Moment(to_ms(self._now))
-        arguments = [self._term(argument) for argument in function.arguments]
+        arguments = [self.term(argument) for argument in function.arguments]
         try:
             return FUNCTIONS[function.name].compute(arguments, self._budget)
         except ExpressionError as error:
@@ -178,6 +169,20 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list):
         return [_copied(member) for member in value]
     return value
+
+
+class Trial:
+    """Whether functions that refer to nothing can be computed at a time; all that are asked for on one budget."""
+
+    def __init__(self, now: datetime) -> None:
+        self._resolving = _Resolving(None, now)
+
+    def why_not(self, function: Function) -> ExpressionError | None:
+        try:
+            self._resolving.term(function)
+        except ExpressionError as error:
+            return error
+        return None
 
 
 class _Knowing(_Resolving):
