@@ -22,6 +22,10 @@ from executors.catalog.shapes import Shape
 
 _PATHS = {
     "app": "executors.catalog.kinds.APP",
+    "feature": "executors.providers.feature.kind.KIND",
+    "graph": "executors.providers.graph.kind.KIND",
+    "notification": "executors.providers.notification.kind.KIND",
+    "storage": "executors.providers.storage.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]
@@ -55,6 +59,14 @@ class Kind(Protocol):
     def connected(self) -> bool:
         """Whether it is reached in another way in each environment."""
 
+    @property
+    def has_events(self) -> bool:
+        """Whether it has saved events."""
+
+    @property
+    def check(self) -> str:
+        """The dotted path of the coroutine function that tries a connection, "" where there is none."""
+
     def read(self, data: Any, path: str, problems: Problems) -> ComponentEntry | None:
         """The component written at `path`, or None where it has no usable tag."""
 
@@ -69,6 +81,8 @@ class AppKind:
     target: str = "app"
     event_fields: tuple[str, ...] = ("event", "action")
     connected: bool = True
+    has_events: bool = True
+    check: str = ""  # `executors.catalog.check` itself knows how
 
     def read(self, data: Any, path: str, problems: Problems) -> ComponentEntry | None:
         return read_app(data, path, problems)
@@ -105,6 +119,10 @@ class ShapedKind:
     @property
     def connected(self) -> bool:
         return bool(self.connections)
+
+    @property
+    def has_events(self) -> bool:
+        return self.event is not None
 
     @property
     def _typed(self) -> bool:

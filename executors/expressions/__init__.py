@@ -43,9 +43,10 @@ from executors.expressions.scopes import (
     StepsScope,
     VariablesScope,
     texts_in,
+    walk,
 )
-from executors.expressions.syntax import is_only_a_reference, parse
-from executors.expressions.terms import Function, Reference, Scalar
+from executors.expressions.syntax import begins_one, is_only_a_reference, parse
+from executors.expressions.terms import Function, Reference, Scalar, references_of
 from executors.expressions.values import (
     Unknown,
     open_references,
@@ -86,6 +87,7 @@ __all__ = [
     "StepsScope",
     "Unknown",
     "VariablesScope",
+    "begins_one",
     "check_expressions",
     "has_expressions",
     "is_only_a_reference",
@@ -94,7 +96,9 @@ __all__ = [
     "parse",
     "plain",
     "references_in",
+    "references_of",
     "resolve",
     "resolve_known",
     "texts_in",
+    "walk",
 ]

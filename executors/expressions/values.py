@@ -12,7 +12,7 @@ from executors.expressions.errors import ExpressionError
 from executors.expressions.functions import FUNCTIONS
 from executors.expressions.kinds import IN_THE_CATALOG
 from executors.expressions.moments import Moment
-from executors.expressions.scopes import Scope, watcher_of
+from executors.expressions.scopes import Scope, texts_in, watcher_of
 from executors.expressions.syntax import begins_one, parse
 from executors.expressions.terms import Function, ListOf, ObjectOf, Part, Reference, Term, references_of
 from executors.expressions.writing import text_of
@@ -60,9 +60,12 @@ def resolve(value: Any, scope: Scope, *, now: datetime) -> Any:
     return _Resolving(scope, now).whole(value)
 
 
-def resolve_known(value: Any, *, now: datetime) -> Any:
-    """The JSON value with what refers to nothing replaced, as `resolve` would; the rest `Unknown`."""
-    return _Knowing(None, now).whole(value)
+def resolve_known(value: Any, *, now: datetime, scope: Scope | None = None) -> Any:
+    """The JSON value with what refers to nothing replaced, as `resolve` would; the rest `Unknown`.
+
+    With a scope also what refers to what that knows by now: it answers `Unknown` for what it does not.
+    """
+    return _Knowing(scope, now).whole(value)
 
 
 class _Resolving:
@@ -84,7 +87,7 @@ class _Resolving:
 
     def _value(self, value: Any) -> Any:
         kind = value.__class__
-        if kind is str:
+        if kind is str:  # and not Unknown: that is no expression any more
             return self._text(value) if begins_one(value) else value
         if kind is dict or isinstance(value, Mapping):
             return self._members(value)
@@ -187,9 +190,17 @@ class Trial:
 
 class _Knowing(_Resolving):
     def _text(self, text: str) -> Any:
-        if any(True for part in parse(text) for _ in references_of(part)):
-            return Unknown(text)
+        parts = parse(text)
+        whole = len(parts) == 1 and isinstance(parts[0], Reference)
         try:
+            for reference in (reference for part in parts for reference in references_of(part)):
+                if self._scope is None or _is_open(self._reference(reference), whole=whole):
+                    return Unknown(text)
             return super()._text(text)
         except ExpressionError:
             return Unknown(text)  # it can be computed later
+
+
+def _is_open(value: Any, *, whole: bool) -> bool:
+    """Whether a value is unknown; or anything in it, where it is not put in whole."""
+    return isinstance(value, Unknown) or (not whole and any(isinstance(text, Unknown) for text in texts_in(value)))

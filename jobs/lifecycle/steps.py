@@ -8,6 +8,7 @@ from typing import Any
 from jobs.models import Execution
 from jobs.states import RunStatus
 
+CACHED = "$cache"  # no step of a feature is named so: the run was answered from a cache
 MOST_BYTES = 8 * 1024 * 1024  # of all steps of one run
 
 
