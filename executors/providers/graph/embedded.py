@@ -42,17 +42,29 @@ class Attempt:
     def __init__(self, seconds: float) -> None:
         self.until = time.monotonic() + seconds
         self._stopped = threading.Event()
+        self._ended = threading.Event()
         self._connection: Any = None
 
     def stop(self) -> None:
-        """The statement that runs is interrupted; nothing of the request is committed."""
+        """The statement that runs is interrupted; nothing of the request is committed. Returns at once."""
         self._stopped.set()
-        if (connection := self._connection) is not None:
-            with suppress(RuntimeError):  # it was closed meanwhile
-                connection.interrupt()
+        threading.Thread(target=self._interrupt, name="graph-stop", daemon=True).start()
 
-    def uses(self, connection: Any) -> None:
+    def _interrupt(self) -> None:
+        """Again and again until it has ended: the database forgets one that comes before a statement is compiled."""
+        while not self._ended.wait(LOOK_SECONDS):
+            if (connection := self._connection) is not None:
+                with suppress(RuntimeError):  # it was closed meanwhile
+                    connection.interrupt()
+
+    @contextmanager
+    def using(self, connection: Any) -> Iterator[None]:
+        """The connection is the one to interrupt."""
         self._connection = connection
+        try:
+            yield
+        finally:
+            self._ended.set()
 
     def go_on(self) -> float:
         """Seconds that are left. Raises _Ended, and AttemptFailed past the deadline."""
@@ -131,9 +143,9 @@ def _opened(path: str, attempt: Attempt) -> Iterator[Any]:
         database = _database(ladybug, real, deadline, attempt)
         try:
             connection = ladybug.Connection(database, num_threads=1)
-            attempt.uses(connection)
             try:
-                yield connection
+                with attempt.using(connection):
+                    yield connection
             finally:
                 connection.close()
         finally:
