@@ -120,6 +120,7 @@ def test_an_event_or_graph_that_is_not_there_is_told_with_the_nearest(graph: Gra
         ({"operation": "DELETE_NODE", "filterTemplate": {}}, "template.where", "allowAll: true"),
         ({"operation": "addLabels", "template": {"id": "{{id}}", "labels": ["A"]}}, "operation", "are fixed"),
         ({"operation": "query", "template": {"query": "COPY x"}}, "template.query", "'COPY' is not accepted"),
+        ({"operation": "FIND_NODES", "template": {"where": {"at": "$Now()"}}}, "template", "in an input only"),
         ({"template": {}}, "operation", "is required"),
     ],
 )

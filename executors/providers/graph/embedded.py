@@ -29,6 +29,7 @@ LARGEST_BYTES = 1 << 36  # of a file; the database reserves as many addresses, n
 BUSY_SECONDS = 5.0  # that a request waits while others have the file, at most half of its own time
 LOOK_SECONDS = 0.05
 MOST_TABLES = 10_000  # and columns of each
+LONGEST_TABLES = 16 * 1024 * 1024  # characters
 THREADS = 8
 
 
@@ -129,7 +130,7 @@ def _version(path: str, attempt: Attempt) -> str:
 
 
 def _tables(connection: Any, attempt: Attempt) -> Tables:
-    return tables_in(lambda text: _rows(connection, Statement(text, most=MOST_TABLES), attempt))
+    return tables_in(lambda text: _rows(connection, Statement(text, most=MOST_TABLES, longest=LONGEST_TABLES), attempt))
 
 
 @contextmanager
@@ -193,7 +194,7 @@ def _turn(path: str, deadline: float, attempt: Attempt) -> Iterator[None]:
 
 def _rows(connection: Any, statement: Statement, attempt: Attempt) -> Rows:
     found = _send(connection, statement.text, dict(statement.params), attempt)
-    rows = Rows(statement.most)
+    rows = Rows(statement.most, statement.longest)
     try:
         names = found.get_column_names()
         while found.has_next():
