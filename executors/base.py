@@ -7,7 +7,7 @@ it makes one attempt and says how it ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -63,6 +63,7 @@ class Call:
     steps: Steps | None = None  # none in an isolated process
     session: Session | None = None  # of a job that was dispatched with one
     literal: bool = False  # `input` is data: nothing in it is an expression any more
+    was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?
 
 
 @dataclass(frozen=True, slots=True)

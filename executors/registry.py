@@ -23,6 +23,8 @@ BUILT_IN = {
     "graphs.action": "executors.namespaces.graphs_action.GraphsActionExecutor",
     "notifications": "executors.namespaces.notifications.NotificationsExecutor",
     "storage": "executors.namespaces.storage.StorageExecutor",
+    "functions": "executors.namespaces.functions.FunctionsExecutor",
+    "events": "executors.namespaces.events.EventsExecutor",
 }
 
 

@@ -26,6 +26,8 @@ _PATHS = {
     "graph": "executors.providers.graph.kind.KIND",
     "notification": "executors.providers.notification.kind.KIND",
     "storage": "executors.providers.storage.kind.KIND",
+    "function": "executors.providers.function.kind.KIND",
+    "broker": "executors.providers.broker.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]

@@ -22,6 +22,11 @@ def read_steps(run_id: int) -> dict[str, Any]:
     return {entry["step"]: {name: value for name, value in entry.items() if name != "step"} for entry in found}
 
 
+def was_cancelled(run_id: int) -> bool:
+    """Whether the run is over because somebody cancelled it."""
+    return Execution.objects.filter(pk=run_id, status=RunStatus.CANCELLED).exists()
+
+
 def record_step(run_id: int, fence: int, name: str, value: str) -> bool:
     """Keep a step (`value`: a JSON object as text), in place of one of that name. False: the run is not held
     under that fence any more. Raises TooMuch.

@@ -384,6 +384,7 @@ class Runner:
             resolved = await self._resolution.of(claim)
             session = await self._sessions.of(claim) if claim.session else None
             job_id = encode("job", claim.job_id)
+            steps = RunSteps(self._databases["settle"], claim)
             call = Call(
                 job_id=job_id,
                 run_key=f"{job_id}:{claim.number}",
@@ -397,7 +398,8 @@ class Runner:
                 scheduled_at=from_ms(claim.scheduled_at_ms),
                 timeout=max(0.0, flying.deadline - time.monotonic()),
                 cancelled=flying.cancelled,
-                steps=RunSteps(self._databases["settle"], claim),
+                steps=steps,
+                was_cancelled=steps.was_cancelled,
                 session=session,
             )
             isolated = flying.queue in self._isolated
