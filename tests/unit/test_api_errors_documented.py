@@ -16,7 +16,13 @@ OF_RUNS = {"Failed", "Postponed", "Finished", "failed", "ended_attempt", "move_r
 # What the REST framework itself may say.
 OF_THE_FRAMEWORK = {"method_not_allowed", "unsupported_media_type"}
 # Those that are put together: `<kind>_not_found`, in `executors.catalog`.
-PUT_TOGETHER = {"app_not_found", "event_not_found", "variable_not_found", "constant_not_found"}
+PUT_TOGETHER = {
+    "app_not_found",
+    "notification_not_found",
+    "event_not_found",
+    "variable_not_found",
+    "constant_not_found",
+}
 # Calls that say what is wrong with one field, and where in them its code stands.
 OF_FIELDS = {"FieldError": 1, "wrong": 2, "_wrong": 3, "add": 2, "problem": 2, "ExpressionError": 1}
 # Calls that say how the whole request is answered; those of `core.errors` by a keyword.
