@@ -247,3 +247,16 @@ def test_a_value_adds_no_header(server: MailServer, value: str) -> None:
     assert recipients == ["a@example.com"]
     assert message["Bcc"] is None
     assert str(message["Subject"]) == "Hello " + " ".join(value.split())
+
+
+@pytest.mark.parametrize("sender", ["x@example.com\r\nRCPT TO:<victim@example.com>", "nobody"])
+def test_a_sender_that_a_reference_made_wrong_is_not_used(server: MailServer, sender: str) -> None:
+    world = World(
+        emails={"provider": "smtp", "smtp": {**server.settings, "sender_email": "$Secret{SENDER}"}}, sender=sender
+    )
+
+    outcome = world.run("mail", **ONE)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
+    assert server.connections == 0

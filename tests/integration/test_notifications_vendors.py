@@ -110,6 +110,21 @@ def test_too_many_requests_are_tried_again_when_the_vendor_says(vendor: Vendor) 
     assert (outcome.code, outcome.retryable, outcome.retry_after) == ("RATE_LIMITED", True, 7.0)
 
 
+def test_an_answer_that_repeats_the_request_shows_no_credentials(vendor: Vendor) -> None:
+    vendor.queue.append(Answer(status=400, echo=True))
+    if isinstance(vendor, FirebaseServer):
+        vendor.queue.appendleft(Answer(body={"access_token": "an-access-token", "expires_in": 3600}))
+
+    outcome = run(vendor)
+
+    assert isinstance(outcome, Failed)
+    told = outcome.message + json.dumps(outcome.result)
+    sent = vendor.requests[-1].headers
+    login = next(sent[name] for name in ("authorization", "api-key", "x-postmark-server-token") if name in sent)
+    assert login.rpartition(" ")[2] not in told
+    assert SECRET not in told
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_vendor_out_of_order_is_tried_again(vendor: Vendor, status: int) -> None:
     vendor.queue.append(Answer(status=status, body={"message": "out of order"}))

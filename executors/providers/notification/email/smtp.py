@@ -21,6 +21,7 @@ from typing import Any
 from core import clock
 from executors import base
 from executors.base import AttemptFailed
+from executors.catalog.formats import is_email
 from executors.providers.notification.delivery import Accepted, Email, Occasion, Refused, Report
 from executors.reach.addresses import checked
 from executors.reach.threads import Threads
@@ -38,7 +39,10 @@ class Smtp:
     at_once = 50
 
     def __init__(self, settings: Mapping[str, Any], occasion: Occasion) -> None:
+        """Raises AttemptFailed for a sender that a reference made wrong: it goes into commands and headers."""
         self._settings, self._occasion = settings, occasion
+        if not is_email(settings["sender_email"]):
+            raise AttemptFailed(base.VALIDATION_ERROR, "the sender_email of the environment is not an e-mail address")
 
     async def send(self, message: Email, recipients: Sequence[str], report: Report) -> None:
         session = Session(self._settings, self._occasion)
