@@ -142,3 +142,24 @@ def test_what_can_be_known_to_be_wrong_is_answered_at_dispatch(world: World) -> 
     assert told(notification="newz") == (404, {"notification": "not_found"})
     assert told(event="evrything") == (404, {"event": "not_found"})
     assert Job.objects.count() == 0
+
+
+def test_a_catalog_that_is_read_again_shows_no_secret_and_can_be_put_back(sms: TwilioServer, mail: MailServer) -> None:
+    auth = {"user": "mailer", "pass": "planted-password"}
+    blocks = {"emails": {"provider": "smtp", "smtp": {**mail.settings, "auth": auth}}, "sms": sms.block}
+    document = {
+        "envs": [{"slug": "prd"}],
+        "notifications": [
+            {"tag": "news", "envs": {"prd": blocks}, "messages": [{"tag": "text", "sms": "Due {{day}}"}]}
+        ],
+    }
+    stored = Api()("PUT", "/v1/products/shop/catalog", document)
+    exported = Api().get("/v1/products/shop/catalog").json()
+    again = Api()("PUT", "/v1/products/shop/catalog", exported)
+
+    assert stored.status_code == again.status_code == 200, stored.content + again.content
+    text = json.dumps(exported)
+    assert "planted-password" not in text + stored.content.decode()
+    assert sms.block["twilio"]["authToken"] not in text
+    [shown] = exported["notifications"]
+    assert shown["envs"]["prd"]["emails"]["smtp"]["auth"] == {"user": "mailer", "pass": {"set": True}}

@@ -82,6 +82,7 @@ def test_no_recipient_sees_another_one(server: MailServer) -> None:
         (name, name) for name in THREE["email"]["recipients"]
     ]
     assert server.connections == 1
+    assert all("." in name for name in server.names)  # a full name, or an address
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,16 @@ def test_a_wrong_password_fails_for_good_and_is_told_nowhere(authority: Authorit
     assert (outcome.code, outcome.retryable) == ("UNAUTHORIZED", False)
     assert "refuses the login" in outcome.message
     assert "another-password" not in outcome.message + json.dumps(outcome.result)
+
+
+def test_a_login_that_smtp_cannot_carry_is_told_without_it(authority: Authority) -> None:
+    with MailServer(starttls=authority.server("127.0.0.1"), login=True) as server:
+        settings = {**server.settings, "auth": {"user": "mailer", "pass": "pässword"}}
+        outcome = World(emails={"provider": "smtp", "smtp": settings}).run("mail", **ONE)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
+    assert "ssword" not in outcome.message
 
 
 def test_a_password_is_not_sent_where_others_read_it() -> None:
