@@ -65,7 +65,7 @@ def known_at_dispatch(found: Found, input: Mapping[str, Any]) -> dict[str, Any]:
 
 def resolved(call: Call, values: Values) -> Resolved:
     """The input of one attempt. Raises AttemptFailed where something in it stands for nothing."""
-    if not has_expressions(call.input):
+    if call.literal or not has_expressions(call.input):
         return Resolved(dict(call.input))
     watched = Watched(values)
     try:
@@ -94,7 +94,7 @@ def require_session(input: Mapping[str, Any]) -> None:
 def scope_of(call: Call, *layers: Layer) -> ScopeChain:
     """What the references in the input of an attempt stand for, with the layers that its namespace adds."""
     facts = {
-        "execution_count": int(call.run_key.rpartition(":")[2]),
+        "execution_count": int(call.run_key.split(":")[1]),
         "attempt": call.attempt,
         "job_id": call.job_id,
         "scheduled_at": Moment(to_ms(call.scheduled_at)),

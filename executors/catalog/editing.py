@@ -17,6 +17,7 @@ from core.errors import ApiError, Conflict, FieldError, Invalid
 from core.tenancy import audit
 from core.tenancy.models import Environment, Product
 from executors.catalog import document, kinds
+from executors.catalog.declarations import Declaration
 from executors.catalog.document import Difference
 from executors.catalog.entries import with_values
 from executors.catalog.models import Component, Connection, SavedEvent
@@ -108,6 +109,15 @@ def remove_secret(product: Product, key: str, env: str | None, *, actor: str) ->
                 entry.get("envs", {}).pop(env, None)
         whole["secrets"] = [entry for entry in whole["secrets"] if entry.get("value") or entry.get("envs")]
         _store_whole(product, whole, actor)
+
+
+def remove_declared(product: Product, declaration: Declaration, tag: str, *, actor: str, force: bool = False) -> None:
+    """Remove a session configuration or a cache, with all that hangs on it. Raises core.errors.ApiError."""
+    with transaction.atomic():
+        Product.objects.select_for_update().get(pk=product.pk)
+        whole = document.export(product)
+        whole[declaration.plural] = [entry for entry in whole[declaration.plural] if entry["tag"] != tag]
+        _store_whole(product, whole, actor, force=force)
 
 
 def component_entry(component: Component) -> dict[str, Any]:

@@ -22,7 +22,11 @@ from executors.catalog.shapes import Shape
 
 _PATHS = {
     "app": "executors.catalog.kinds.APP",
+    "feature": "executors.providers.feature.kind.KIND",
+    "graph": "executors.providers.graph.kind.KIND",
+    "notification": "executors.providers.notification.kind.KIND",
     "storage": "executors.providers.storage.kind.KIND",
+    "function": "executors.providers.function.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]

@@ -18,7 +18,7 @@ from executors.catalog.sealed import secret_forms
 from executors.exchange.bodies import content_type, encoded
 from executors.exchange.checking import wrong_fields
 from executors.exchange.placing import Placed, place
-from executors.exchange.resolving import resolved
+from executors.exchange.resolving import literally, resolved
 from executors.exchange.urls import url_of
 from executors.expressions import ExpressionError, has_expressions, plain
 from executors.inputs import Watched, scope_of
@@ -38,11 +38,14 @@ def prepare(action: OpenedAction, call: Call, *, clock: Callable[[], datetime]) 
     placed, errors = place(call.input, target)
     if errors:
         raise http.InvalidRequest(f"{errors[0].field}: {errors[0].detail}")
-    if not has_expressions(call.input):
+    if not call.literal and not has_expressions(call.input):
         return Prepared(placed)
     watched = Watched(target.values)
     try:
-        placed = resolved(placed, target.schema, scope_of(call, watched), now=clock())
+        if call.literal:
+            placed = literally(placed, target.schema)
+        else:
+            placed = resolved(placed, target.schema, scope_of(call, watched), now=clock())
     except ExpressionError as error:
         at = placed.field(*map(str, error.path))
         detail = redacted(f"{at}: {error}", secret_forms(watched.opened))

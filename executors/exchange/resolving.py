@@ -24,6 +24,11 @@ def known(placed: Placed, schema: Mapping[str, Any] | None, *, now: datetime) ->
     return _replaced(placed, schema, lambda value: resolve_known(value, now=now))
 
 
+def literally(placed: Placed, schema: Mapping[str, Any] | None) -> Placed:
+    """An input in which nothing is an expression any more: only its times are written as they are wanted."""
+    return _replaced(placed, schema, lambda value: value)
+
+
 def _replaced(placed: Placed, schema: Mapping[str, Any] | None, replaced: Callable[[Any], Any]) -> Placed:
     # All in one, so that they have one budget.
     parts = replaced({name: getattr(placed, name) for name in PLACES})

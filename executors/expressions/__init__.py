@@ -44,6 +44,7 @@ from executors.expressions.scopes import (
     VariablesScope,
     Watching,
     texts_in,
+    walk,
 )
 from executors.expressions.syntax import begins_one, is_only_a_reference, parse
 from executors.expressions.terms import Function, Reference, Scalar, references_of
@@ -101,4 +102,5 @@ __all__ = [
     "resolve",
     "resolve_known",
     "texts_in",
+    "walk",
 ]

@@ -58,9 +58,12 @@ def resolve(value: Any, scope: Scope, *, now: datetime) -> Any:
     return _Resolving(scope, now).whole(value)
 
 
-def resolve_known(value: Any, *, now: datetime) -> Any:
-    """The JSON value with what refers to nothing replaced, as `resolve` would; the rest `Unknown`."""
-    return _Knowing(None, now).whole(value)
+def resolve_known(value: Any, *, now: datetime, scope: Scope | None = None) -> Any:
+    """The JSON value with what refers to nothing replaced, as `resolve` would; the rest `Unknown`.
+
+    With a scope also what refers to what that knows by now: it answers `Unknown` for what it does not.
+    """
+    return _Knowing(scope, now).whole(value)
 
 
 def uncomputable(function: Function, *, now: datetime) -> ExpressionError | None:
@@ -92,7 +95,7 @@ class _Resolving:
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._text(value) if begins_one(value) else value
+            return self._text(value) if not isinstance(value, Unknown) and begins_one(value) else value
         if isinstance(value, Mapping):
             return dict(self._members(value))
         if isinstance(value, list):
@@ -176,8 +179,10 @@ def _copied(value: Any) -> Any:
 
 class _Knowing(_Resolving):
     def _text(self, text: str) -> Any:
-        if any(True for part in parse(text) for _ in references_of(part)):
-            return Unknown(text)
+        for part in parse(text):
+            for reference in references_of(part):
+                if self._scope is None or isinstance(self._scope.value_of(reference), Unknown):
+                    return Unknown(text)
         try:
             return super()._text(text)
         except ExpressionError:

@@ -53,6 +53,14 @@ class ComponentExecutor:
             return without_secrets(error.failed, hidden)
         return Done(redacted_value(result, hidden)) if hidden else Done(result)
 
+    def resolved_input(self, call: Call) -> dict[str, Any]:
+        """What a run's input is, its expressions resolved: two runs alike in it are alike for a cache.
+
+        Raises AttemptFailed.
+        """
+        opened: Opened = call.resolved
+        return inputs.resolved(call, opened.found.values).value
+
     def wrong_input(self, found: Found, target: Mapping[str, Any], input: Mapping[str, Any]) -> Iterable[FieldError]:
         """What is wrong with an input at dispatch, under `input.…`. An `Unknown` in it may become anything."""
         return ()

@@ -20,11 +20,12 @@ from executors import inputs, registry
 from executors.base import VALIDATION_ERROR, AttemptFailed, Call, Done, Executor, Failed, Outcome, Steps
 from executors.catalog.components import Opened, find, open_one
 from executors.catalog.sealed import secret_forms
-from executors.expressions import ExpressionError, resolve, resolve_known
+from executors.catalog.values import Values, must_know
+from executors.expressions import ExpressionError, InputScope, StepsScope, resolve, resolve_known
 from executors.namespaces.component import ComponentExecutor, redacted_value, without_secrets
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
-from executors.providers.feature.inputs import DispatchScope, FeatureScope, with_defaults, wrong_values
-from executors.providers.feature.plan import Step, plan_of
+from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
+from executors.providers.feature.plan import Step, plan_of, references_in_feature
 
 DEEPEST = 5  # features within features
 
@@ -60,6 +61,11 @@ class FeaturesExecutor(ComponentExecutor):
             raise Invalid.fields(errors[: inputs.MOST_PROBLEMS])
         with _inside(tag):
             for step in plan_of(found.settings):
+                at = f"steps.{step.tag}"
+                named = (
+                    (at, each) for each in references_in_feature([dict(step.input)], at) if each.kind in Values.kinds
+                )
+                must_know(found.values, named, environment_id)
                 if step.namespace:
                     self._check_step(step, product_id, environment_id, known, recurring)
 
@@ -71,7 +77,7 @@ class FeaturesExecutor(ComponentExecutor):
                 product_id=product_id,
                 environment_id=environment_id,
                 target=step.target,
-                input=resolve_known(dict(step.input), now=clock.machine_now(), scope=DispatchScope(input)),
+                input=as_data(resolve_known(dict(step.input), now=clock.machine_now(), scope=DispatchScope(input))),
                 recurring=recurring,
             )
         except ExpressionError as error:
@@ -108,13 +114,15 @@ class _Run:
     def __init__(self, call: Call) -> None:
         self._call, self._feature = call, call.resolved
         self._settings = self._feature.opened.found.settings
-        self._watched = inputs.scope_of(call, self._feature.opened.found.values)
+        self._watched = inputs.Watched(self._feature.opened.found.values)
+        self._secrets: tuple[str, ...] = ()  # of the input as it was given
         self._input: Mapping[str, Any] = {}
 
     async def outcome(self) -> Outcome:
         try:
-            given = inputs.resolved_with(self._call, self._watched)
-            self._input = with_defaults(self._settings.get("input", {}), given)
+            given = inputs.resolved(self._call, self._feature.opened.found.values)
+            self._secrets = given.secrets
+            self._input = with_defaults(self._settings.get("input", {}), given.value)
             if wrong := next(iter(wrong_values(self._settings.get("input", {}), self._input)), None):
                 raise AttemptFailed(VALIDATION_ERROR, f"{wrong.field}: {wrong.detail}")
             result = await self._made()
@@ -165,11 +173,16 @@ class _Run:
         return Done(redacted_value(outcome.result, self._hidden()))
 
     def _resolve(self, value: Any, progress: Progress) -> Any:
-        scope = FeatureScope(self._feature.plan, self._input, progress, self._watched)
+        sequences: dict[str, dict[str, Any]] = {}
+        for step in self._feature.plan:
+            if step.tag in progress.outputs:
+                sequences.setdefault(step.sequence, {})[step.tag] = progress.outputs[step.tag]
+        steps = StepsScope(progress.outputs, sequences)
+        scope = inputs.scope_of(self._call, InputScope(self._input), steps, self._watched)
         return resolve(value, scope, now=clock.machine_now())
 
     def _hidden(self) -> tuple[str, ...]:
-        return secret_forms(self._watched.opened)
+        return self._secrets + secret_forms(self._watched.opened)
 
 
 _path: ContextVar[tuple[str, ...]] = ContextVar("features", default=())

@@ -26,6 +26,7 @@ from executors.base import (
     NOT_FOUND,
     TIMEOUT,
     VALIDATION_ERROR,
+    AttemptFailed,
     Call,
     Failed,
     Gone,
@@ -36,12 +37,14 @@ from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
 from jobs.lifecycle.settle import Settlement
+from jobs.runner.caching import Cached
 from jobs.runner.database import DatabaseThread
 from jobs.runner.flights import Flights, Flying, Held
 from jobs.runner.isolation import Isolation
 from jobs.runner.keeper import Keeper
 from jobs.runner.outcome import decide, tell
 from jobs.runner.resolution import Resolution
+from jobs.runner.sessions import Sessions
 from jobs.runner.settler import Settler
 from jobs.runner.steps import RunSteps
 
@@ -138,6 +141,8 @@ class Runner:
         self._cursors = {queue: KeyCursor() for queue in self._room}
         self._databases = {name: DatabaseThread(name) for name in ("claim", "settle", "lease", "resolve")}
         self._resolution = Resolution(self._databases["resolve"])
+        self._sessions = Sessions(self._databases["resolve"])
+        self._cached = Cached(self._databases["resolve"])
         self._isolation = Isolation(sum(self._room[queue] for queue in self._isolated & self._room.keys()))
         self._settler = Settler(self._databases["settle"], self._settled)
         self._keeper = Keeper(
@@ -377,7 +382,9 @@ class Runner:
         claim = flying.claim
         try:
             resolved = await self._resolution.of(claim)
+            session = await self._sessions.of(claim) if claim.session else None
             job_id = encode("job", claim.job_id)
+            steps = RunSteps(self._databases["settle"], claim)
             call = Call(
                 job_id=job_id,
                 run_key=f"{job_id}:{claim.number}",
@@ -391,11 +398,17 @@ class Runner:
                 scheduled_at=from_ms(claim.scheduled_at_ms),
                 timeout=max(0.0, flying.deadline - time.monotonic()),
                 cancelled=flying.cancelled,
-                steps=RunSteps(self._databases["settle"], claim),
+                steps=steps,
+                was_cancelled=steps.was_cancelled,
+                session=session,
             )
-            if flying.queue in self._isolated:
-                return await self._isolation.execute(call)
-            return await resolved.executor.execute(call)
+            isolated = flying.queue in self._isolated
+            execute = self._isolation.execute if isolated else resolved.executor.execute
+            if claim.cache:
+                return await self._cached.execute(claim, call, resolved.executor, execute)
+            return await execute(call)
+        except AttemptFailed as error:
+            return error.failed
         except ApiError as error:
             return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
         except Gone as error:  # whoever took it knows what becomes of it: the fence lets this not be written

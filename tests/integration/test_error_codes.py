@@ -99,8 +99,9 @@ def test_a_schedule_that_cannot_be(schedule: dict[str, Any], code: str) -> None:
 
 
 def test_what_is_not_supported_is_a_code_of_fields_alone() -> None:
-    assert _codes("POST", ACTIONS, {**BODY, "cache": "c"}) == ("invalid", "not_supported")
-    assert _codes("PUT", f"{SHOP}/catalog", {"databases": [{}]}) == ("invalid", "not_supported")
+    event = {"tag": "e", "method": "POST", "resource": "/", "body": {"$ref": "http://x/y"}}
+    app = {"tag": "x", "events": [event]}
+    assert _codes("PUT", f"{SHOP}/catalog", {"apps": [app]}) == ("invalid", "not_supported")
 
 
 def detail(method: str, path: str, body: Any = None) -> str:
@@ -136,12 +137,6 @@ def test_a_namespace_that_does_not_exist_is_told_by_hold_as_by_dispatch() -> Non
     assert _codes("POST", f"{SHOP}/hold", {"namespace": "bogus"}) == ("unknown_namespace", "unknown_namespace")
     assert detail("POST", f"{SHOP}/hold", {"namespace": "bogus"}) == (
         "namespace: there is no namespace 'bogus': known: actions"
-    )
-
-
-def test_what_is_not_supported_yet_is_told_in_the_singular() -> None:
-    assert detail("PUT", f"{SHOP}/catalog", {"storage": [{}]}) == (
-        "storage: is not supported yet: leave it out; envs, secrets and apps are"
     )
 
 

@@ -20,9 +20,11 @@ from referencing.jsonschema import DRAFT202012
 
 from core.clock import database_now
 from core.shortcache import forget_everything
+from core.tenancy.models import Environment
 from core.times import to_ms
-from executors import registry
+from executors import caching, registry
 from jobs import wakeup
+from jobs.models import Job
 from jobs.operations.targets import TARGETS
 from tests.conformance.world import claim_one, complete, fail, postpone, worker
 from tests.integration.api import OPERATOR, Api
@@ -206,6 +208,9 @@ def test_a_tour_of_every_operation_answers_as_described(
     go = Tour(described)
     _catalog(go)
     _apps(go)
+    _sessions(go)
+    _caches(go)
+    Job.objects.all().delete()
     _jobs(go)
     _interventions(go)
     _service(go)
@@ -268,6 +273,55 @@ def _apps(go: Tour) -> None:
     go("POST", secrets, 200, {"key": "EXTRA", "value": "x"}, product="shop")
     go("GET", secrets, 200, product="shop")
     go("DELETE", secrets + "/{secret}", 204, product="shop", secret="EXTRA")
+
+
+def _sessions(go: Tour) -> None:
+    sessions, at = "/v1/products/{product}/sessions", "/v1/products/{product}/sessions/{tag}"
+    user = {"product": "shop", "tag": "user"}
+    written = {"tag": "user", "selector": "$Session{id}", "expiry": 7, "period": "days", "schema": {"id": "u_1"}}
+    go("POST", sessions, 201, written, product="shop")
+    go("POST", sessions, 409, written, product="shop")
+    go("GET", sessions, 200, product="shop")
+    go("PATCH", at, 200, {"period": "mins", "description": "whom we mail"}, **user)
+    go("GET", at, 200, **user)
+    started = go("POST", at + "/start", 201, {"env": "prd", "data": {"id": "u_1"}}, **user)
+    go("POST", at + "/verify", 200, {"token": started["token"]}, **user)
+    go("POST", "/v1/actions/dispatch", 201, {**SEND, "session": started["token"]})
+    go("POST", "/v1/actions/dispatch", 201, {**SEND, "session": {"tag": "user", "token": started["token"]}})
+    go("DELETE", at, 409, **user)
+    go("POST", at + "/revoke", 200, {"token": started["token"]}, **user)
+    go("POST", at + "/verify", 200, {"token": started["token"]}, **user)
+    go("POST", at + "/revoke", 200, {"identifier": 7, "env": "prd"}, **user)
+    go("POST", at + "/revoke", 200, {"session_id": started["session_id"], "env": "prd"}, **user)
+    go("POST", "/v1/actions/dispatch", 400, {**SEND, "session": started["token"]})
+    go("DELETE", at, 204, query="?force=true", **user)
+    go("GET", at, 404, **user)
+
+
+def _caches(go: Tour) -> None:
+    caches, at = "/v1/products/{product}/caches", "/v1/products/{product}/caches/{tag}"
+    pages = {"product": "shop", "tag": "pages"}
+    go("POST", caches, 201, {"tag": "pages", "expiry": 60_000}, product="shop")
+    go("POST", caches, 409, {"tag": "pages", "expiry": 60_000}, product="shop")
+    go("GET", caches, 200, product="shop")
+    go("PATCH", at, 200, {"expiry": 5_000, "name": "Pages"}, **pages)
+    go("GET", at, 200, **pages)
+    place = Environment.objects.get(slug="prd")
+    caching.keep(
+        place.product_id,
+        "pages",
+        "k",
+        environment_id=place.pk,
+        namespace="actions",
+        target={"app": "mail"},
+        result="{}",
+    )
+    go("GET", at + "/entries", 200, **pages)
+    go("DELETE", at + "/entries", 200, query="?env=prd", **pages)
+    go("POST", "/v1/actions/dispatch", 201, {**SEND, "cache": "pages"})
+    go("POST", "/v1/actions/dispatch", 404, {**SEND, "cache": "pags"})
+    go("DELETE", at, 409, **pages)
+    go("DELETE", at, 204, query="?force=true", **pages)
 
 
 def _jobs(go: Tour) -> None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # it has no types
+import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 

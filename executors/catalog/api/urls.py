@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from executors.catalog import kinds
+from executors.catalog.api.caches import CachesView, CacheView, EntriesView
 from executors.catalog.api.components import (
     CheckView,
     ComponentsView,
@@ -16,6 +17,7 @@ from executors.catalog.api.components import (
 )
 from executors.catalog.api.products import EnvironmentsView, EnvironmentView, ProductsView, ProductView
 from executors.catalog.api.secrets import SecretsView, SecretView
+from executors.catalog.api.sessions import RevokeView, SessionsView, SessionView, StartView, VerifyView
 from executors.catalog.api.views import CatalogView
 from executors.catalog.kinds import Kind
 
@@ -48,4 +50,12 @@ urlpatterns = [
     *(pattern for kind in kinds.all_kinds() for pattern in _of(kind)),
     path("products/<str:product>/secrets", SecretsView.as_view(), name="secrets"),
     path("products/<str:product>/secrets/<str:secret>", SecretView.as_view(), name="secret"),
+    path("products/<str:product>/sessions", SessionsView.as_view(), name="sessions"),
+    path("products/<str:product>/sessions/<str:tag>", SessionView.as_view(), name="session"),
+    path("products/<str:product>/sessions/<str:tag>/start", StartView.as_view(), name="session_start"),
+    path("products/<str:product>/sessions/<str:tag>/verify", VerifyView.as_view(), name="session_verify"),
+    path("products/<str:product>/sessions/<str:tag>/revoke", RevokeView.as_view(), name="session_revoke"),
+    path("products/<str:product>/caches", CachesView.as_view(), name="caches"),
+    path("products/<str:product>/caches/<str:tag>", CacheView.as_view(), name="cache"),
+    path("products/<str:product>/caches/<str:tag>/entries", EntriesView.as_view(), name="cache_entries"),
 ]

@@ -7,41 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.errors import FieldError
-from executors.expressions import ExpressionError, Reference, Scope, Unknown
-from executors.providers.feature.engine import Progress
-from executors.providers.feature.plan import Step
-from executors.providers.feature.referring import within
+from executors.expressions import ExpressionError, Reference, Unknown, begins_one, walk
 
 _NUMBERS = {"number", "float", "double"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-
-class FeatureScope:
-    """`$Input{…}`, `$Step{tag}{…}` and `$Sequence{sequence}{tag}{…}`; everything else stands for what it does in any input."""
-
-    def __init__(self, plan: tuple[Step, ...], input: Mapping[str, Any], progress: Progress, outer: Scope) -> None:
-        self._sequences = {step.tag: step.sequence for step in plan}
-        self._input, self._progress, self._outer = input, progress, outer
-
-    def value_of(self, reference: Reference) -> Any:
-        """Raises ExpressionError where there is none."""
-        match reference.kind:
-            case "Input":
-                return within(self._input, reference.names, reference)
-            case "Step":
-                return self._output(reference.names[0], reference.names[1:], reference)
-            case "Sequence":
-                sequence, tag = reference.names[:2]
-                if self._sequences.get(tag) != sequence:
-                    raise ExpressionError(f"{reference} stands for nothing: sequence {sequence!r} has no step {tag!r}")
-                return self._output(tag, reference.names[2:], reference)
-            case _:
-                return self._outer.value_of(reference)
-
-    def _output(self, tag: str, names: tuple[str, ...], reference: Reference) -> Any:
-        if tag not in self._progress.outputs:
-            raise ExpressionError(f"{reference} stands for nothing: the step {tag!r} has no output yet")
-        return within(self._progress.outputs[tag], names, reference)
 
 
 class DispatchScope:
@@ -54,13 +23,24 @@ class DispatchScope:
         if reference.kind != "Input":
             return Unknown(str(reference))
         at: Any = self._input
-        for name in reference.names:
+        for position, _ in enumerate(reference.names):
             if isinstance(at, Unknown):
                 return at
-            if isinstance(at, Mapping) and name not in at:
+            try:
+                at = walk(at, reference.names[position : position + 1], reference)
+            except ExpressionError:
                 return Unknown(str(reference))  # told by the run, where the step runs at all
-            at = within(at, (name,), reference)
         return at
+
+
+def as_data(value: Any) -> Any:
+    """What is known of a step's input, in which nothing is an expression any more: a text that looks like one is
+    `Unknown`, which nobody reads as one."""
+    if isinstance(value, str):
+        return Unknown(value) if begins_one(value) else value
+    if isinstance(value, Mapping):
+        return {name: as_data(member) for name, member in value.items()}
+    return [as_data(member) for member in value] if isinstance(value, list) else value
 
 
 def with_defaults(declared: Mapping[str, Any], input: Mapping[str, Any]) -> dict[str, Any]:

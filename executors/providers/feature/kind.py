@@ -8,9 +8,15 @@ from typing import Any, Final
 from executors.catalog.kinds import ShapedKind
 from executors.catalog.reading import TAG, Reader
 from executors.catalog.shapes import Anything, Flag, Inner, Items, Text, Texts, Whole
-from executors.expressions import ExpressionError
-from executors.providers.feature.plan import TARGET_FIELDS, TYPE_ALIASES, TYPES, WrongPlan, plan_of
-from executors.providers.feature.referring import references_of_value
+from executors.providers.feature.plan import (
+    TARGET_FIELDS,
+    TYPE_ALIASES,
+    TYPES,
+    WrongPlan,
+    plan_of,
+    references_in_feature,
+    step_named,
+)
 
 MOST_STEPS = 200
 INPUT_TYPES: Final = (
@@ -78,18 +84,11 @@ def _refine(settings: Mapping[str, Any], reader: Reader) -> None:
         return
     tags = {step.tag for step in steps}
     try:
-        references = list(references_of_value(settings.get("output")))
-    except ExpressionError as error:
-        reader.problem("output", str(error), error.code)
-        return
-    for reference in references:
-        named = (
-            reference.names[{"Step": 0, "Sequence": 1}[reference.kind]]
-            if reference.kind in {"Step", "Sequence"} and len(reference.names) > 1 - (reference.kind == "Step")
-            else None
-        )
-        if named is not None and named not in tags:
-            reader.problem("output", f"{reference} refers to a step {named!r}, which there is none of")
+        for reference in references_in_feature(settings.get("output"), "output"):
+            if (named := step_named(reference)) is not None and named not in tags:
+                raise WrongPlan("output", f"{reference} refers to a step {named!r}, which there is none of")
+    except WrongPlan as wrong:
+        reader.problem(wrong.at, str(wrong))
 
 
 def _check_input(settings: Mapping[str, Any], reader: Reader) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from executors.expressions import ExpressionError, Reference
+from executors.expressions import IN_A_FEATURE, ExpressionError, Reference, check_expressions
 from executors.providers.feature.conditions import read_condition
-from executors.providers.feature.referring import references_of_value
 
 MAIN = "main"  # the sequence of steps that are not given in one
 SLEEP = "sleep"
@@ -72,8 +71,8 @@ def plan_of(settings: Mapping[str, Any]) -> tuple[Step, ...]:
     if not written:
         raise WrongPlan("steps", "a feature needs at least one step")
     tags = [entry["tag"] for _, _, entry, _ in written]
-    for at, _, entry, _ in written:
-        if tags.count(entry["tag"]) > 1:
+    for position, (at, _, entry, _) in enumerate(written):
+        if entry["tag"] in tags[:position]:
             raise WrongPlan(f"{at}.tag", f"{entry['tag']!r} is named twice")
     steps = [_step(at, sequence, entry, before, tags) for at, sequence, entry, before in written]
     return tuple(_in_order(steps, {entry["tag"]: at for at, _, entry, _ in written}))
@@ -112,12 +111,8 @@ def _step(at: str, sequence: str, entry: Mapping[str, Any], before: frozenset[st
         except ExpressionError as error:
             raise WrongPlan(f"{at}.condition", str(error)) from None
     for place in ("input", "condition"):
-        try:
-            references = list(references_of_value(entry.get(place)))
-        except ExpressionError as error:
-            raise WrongPlan(f"{at}.{place}", str(error)) from None
-        for reference in references:
-            if (named := _step_named(reference)) is None:
+        for reference in references_in_feature(entry.get(place), f"{at}.{place}"):
+            if (named := step_named(reference)) is None:
                 continue
             if named not in tags:
                 raise WrongPlan(f"{at}.{place}", f"{reference} refers to a step {named!r}, which there is none of")
@@ -175,12 +170,20 @@ def _target(at: str, type: str, entry: Mapping[str, Any]) -> tuple[str, Mapping[
     return namespace, given
 
 
-def _step_named(reference: Reference) -> str | None:
+def references_in_feature(value: Any, at: str) -> list[Reference]:
+    """The references in a JSON value of a feature. Raises WrongPlan for an expression that is none."""
+    found = check_expressions(value, at, known=IN_A_FEATURE)
+    if found.errors:
+        raise WrongPlan(found.errors[0].field, found.errors[0].detail)
+    return [reference for _, reference in found.references]
+
+
+def step_named(reference: Reference) -> str | None:
     """The step whose output a reference is of."""
     if reference.kind == "Step":
         return reference.names[0]
     if reference.kind == "Sequence":
-        return reference.names[1] if len(reference.names) > 1 else None
+        return reference.names[1]
     return None
 
 
