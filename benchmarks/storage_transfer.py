@@ -102,7 +102,7 @@ def _stored(type: str, connection: dict[str, Any], folder: str) -> str:
             while piece := file.read(_MIB):
                 digest.update(piece)
         return digest.hexdigest()
-    import boto3  # type: ignore[import-untyped]  # it has no types
+    import boto3
 
     client = boto3.client(
         "s3", endpoint_url=connection["endpoint_url"], region_name="us-east-1",
