@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import OF_ANSWERS, Invalid
+from executors import registry
 from jobs.operations.dispatch import dispatch_many
 from jobs.operations.request import DispatchRequest
 from tests.integration.api import OPERATOR, Api
@@ -121,7 +122,8 @@ def test_a_problem_in_a_list_of_jobs_is_a_sentence() -> None:
     wanted = DispatchRequest(namespace="acts", product="shop", env="prd", target={"event": "x"})
     with pytest.raises(Invalid) as caught:
         dispatch_many([wanted])
-    assert caught.value.detail == "jobs.0: there is no namespace 'acts': did you mean 'actions'?"
+    known = ", ".join(registry.known())
+    assert caught.value.detail == f"jobs.0: there is no namespace 'acts': did you mean 'actions'? (known: {known})"
 
 
 def test_a_word_that_is_none_of_a_few_is_told_once() -> None:
@@ -136,7 +138,7 @@ def test_a_word_that_is_none_of_a_few_is_told_once() -> None:
 def test_a_namespace_that_does_not_exist_is_told_by_hold_as_by_dispatch() -> None:
     assert _codes("POST", f"{SHOP}/hold", {"namespace": "bogus"}) == ("unknown_namespace", "unknown_namespace")
     assert detail("POST", f"{SHOP}/hold", {"namespace": "bogus"}) == (
-        "namespace: there is no namespace 'bogus': known: actions"
+        f"namespace: there is no namespace 'bogus': known: {', '.join(registry.known())}"
     )
 
 

@@ -43,12 +43,15 @@ class GcsStore:
         self.where = f"Google bucket {bucket!r}"
         self._endpoint = str(connection.get("endpoint_url") or "").rstrip("/")
         account = self._account(connection)
+        session = wire.guard_session(requests.Session())
+        self._sessions = [session]
         credentials = self._credentials(account)
-        token_session = wire.guard_session(requests.Session())
-        session = AuthorizedSession(  # type: ignore[no-untyped-call]  # it has no types
-            credentials, auth_request=Request(token_session), refresh_timeout=wire.CONNECT_SECONDS
-        )
-        self._sessions = (wire.guard_session(session), token_session)
+        if account:
+            asking = Request(session)  # for tokens
+            session = AuthorizedSession(  # type: ignore[no-untyped-call]  # it has no types
+                credentials, auth_request=asking, refresh_timeout=wire.CONNECT_SECONDS
+            )
+            self._sessions.append(wire.guard_session(session))
         self._client = storage.Client(
             project=connection.get("project_id") or account.get("project_id") or "none",
             credentials=credentials,
@@ -56,6 +59,8 @@ class GcsStore:
             client_options={"api_endpoint": self._endpoint} if self._endpoint else None,
             use_auth_w_custom_endpoint=bool(account),
         )
+        # It would ask for the bucket in threads of its own, for traces that nobody reads.
+        self._client._bucket_metadata_cache = None
         self._bucket = self._client.bucket(bucket)
         self._base = self._endpoint or self._client._connection.API_BASE_URL
 

@@ -137,7 +137,8 @@ def problems(
     parameters = OPERATIONS[operation]
     if operation == "getSignedUrl" and type == "local":
         yield FieldError(path, "invalid", "a local folder has no signed URLs: those need a cloud's storage")
-    yield from unknown_fields(given, _spellings(parameters), path)
+    known = _spellings(parameters)
+    yield from unknown_fields({name: each for name, each in given.items() if name not in known}, list(parameters), path)
     present = set()
     for name, parameter in parameters.items():
         spelled = [word for word in (name, *parameter.aliases) if given.get(word) is not None]
@@ -204,7 +205,7 @@ def completed(
         if name in _spellings(OPERATIONS[operation]):
             errors.append(FieldError(dotted(path, name), "invalid", "is set by the saved event"))
         else:
-            told = f"there is no such field: {suggestion(name, known)}"
+            told = f"there is no such field: {suggestion(name, [*names, *open_ones])}"
             errors.append(FieldError(dotted(path, name[:100]), "unknown_field", told))
     if errors:
         return {}, errors
