@@ -40,6 +40,7 @@ CATALOG = {
             "events": [{"tag": "send", "method": "POST", "resource": "/send"}],
         }
     ],
+    "functions": [{"tag": "resize", "envs": {"prd": {"url": "http://127.0.0.1:9000/resize"}}}],
 }
 SEND = {"product": "shop", "env": "prd", "app": "mail", "event": "send", "input": {"body": {"to": "a@example"}}}
 
@@ -82,12 +83,12 @@ def test_only_dispatches_that_can_succeed_are_described(described: dict[str, Any
     def dispatches(description: dict[str, Any]) -> set[str]:
         return {path for path in description["paths"] if path.endswith("/dispatch")}
 
-    assert dispatches(described) == {"/v1/actions/dispatch"}
+    assert dispatches(described) == {f"/v1/{TARGETS[name].path}/dispatch" for name in registry.BUILT_IN}
     item = described["components"]["schemas"]["DispatchMany"]["properties"]["jobs"]["items"]
-    assert item["properties"]["namespace"]["enum"] == ["actions"]
+    assert item["properties"]["namespace"]["enum"] == sorted(registry.BUILT_IN)
 
     settings.EXTRA_EXECUTORS = {"graphs": "executors.namespaces.actions.ActionsExecutor"}
-    assert dispatches(Api(None).get("/v1/openapi.json").json()) == {"/v1/actions/dispatch", "/v1/graphs/dispatch"}
+    assert dispatches(Api(None).get("/v1/openapi.json").json()) == dispatches(described) | {"/v1/graphs/dispatch"}
 
 
 def _routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
@@ -208,6 +209,7 @@ def test_a_tour_of_every_operation_answers_as_described(
     _apps(go)
     _jobs(go)
     _interventions(go)
+    _others(go)
     _service(go)
     operations = {
         (method.upper(), path)
@@ -296,6 +298,12 @@ def _interventions(go: Tour) -> None:
     failed = go("POST", "/v1/actions/dispatch", 201, {**SEND, "priority": 9})["job_id"]
     fail(claim_one())
     go("POST", "/v1/jobs/{job_id}/retry", 200, {"delay": 5}, job_id=failed)
+
+
+def _others(go: Tour) -> None:
+    """A dispatch of each other namespace, for so late that no claim meets it."""
+    there = {"product": "shop", "env": "prd", "schedule": {"start_at": 4_000_000_000_000}}
+    go("POST", "/v1/functions/dispatch", 201, {**there, "function": "resize", "input": {"payload": {}}})
 
 
 def _service(go: Tour) -> None:
