@@ -215,6 +215,7 @@ def test_a_tour_of_every_operation_answers_as_described(
     Job.objects.all().delete()
     _jobs(go)
     _interventions(go)
+    _others(go)
     _service(go)
     operations = {
         (method.upper(), path)
@@ -403,6 +404,34 @@ def _interventions(go: Tour) -> None:
     failed = go("POST", "/v1/actions/dispatch", 201, {**SEND, "priority": 9})["job_id"]
     fail(claim_one())
     go("POST", "/v1/jobs/{job_id}/retry", 200, {"delay": 5}, job_id=failed)
+
+
+DISPATCHED: dict[str, dict[str, Any]] = {
+    "/v1/notifications/dispatch": {"notification": "extra", "event": "one", "input": {"callback": {"body": {"a": 1}}}},
+    "/v1/databases/dispatch": {"database": "extra", "operation": "count", "input": {"table": "t"}},
+    "/v1/databases/action/dispatch": {"database": "extra", "event": "one", "input": {}},
+    "/v1/graphs/dispatch": {"graph": "extra", "operation": "countNodes", "input": {}},
+    "/v1/graphs/action/dispatch": {"graph": "extra", "event": "one", "input": {}},
+    "/v1/storage/dispatch": {"storage": "extra", "event": "listFiles", "input": {}},
+    "/v1/events/dispatch": {"broker": "extra", "event": "one", "input": {"message": {"a": 1}}},
+    "/v1/functions/dispatch": {"function": "extra", "input": {"payload": {}}},
+    "/v1/features/dispatch": {"tag": "extra", "input": {}},
+}
+
+
+def _others(go: Tour) -> None:
+    """A dispatch of each other namespace, for so late that no claim meets it."""
+    written: dict[str, Any] = {}
+    for kind in kinds.all_kinds():
+        if kind.name != "app":
+            entry, reached, event = SAMPLES[kind.name]
+            envs = {"envs": {"prd": reached}} if kind.connected else {}
+            events = {"events": [{"tag": "one", **event}]} if kind.has_events else {}
+            written[kind.plural] = [{"tag": "extra", **entry, **envs, **events}]
+    go("PUT", "/v1/products/{product}/catalog", 200, written, product="shop")
+    there = {"product": "shop", "env": "prd", "schedule": {"start_at": 4_000_000_000_000}}
+    for path, body in DISPATCHED.items():
+        go("POST", path, 201, {**there, **body})
 
 
 def _service(go: Tour) -> None:
