@@ -24,6 +24,9 @@ BUILT_IN = {
     "notifications": "executors.namespaces.notifications.NotificationsExecutor",
     "storage": "executors.namespaces.storage.StorageExecutor",
     "functions": "executors.namespaces.functions.FunctionsExecutor",
+    "events": "executors.namespaces.events.EventsExecutor",
+    "databases": "executors.namespaces.databases.DatabasesExecutor",
+    "databases.action": "executors.namespaces.databases_action.DatabasesActionExecutor",
 }
 
 

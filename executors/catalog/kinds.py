@@ -22,11 +22,13 @@ from executors.catalog.shapes import Shape
 
 _PATHS = {
     "app": "executors.catalog.kinds.APP",
-    "feature": "executors.providers.feature.kind.KIND",
-    "graph": "executors.providers.graph.kind.KIND",
     "notification": "executors.providers.notification.kind.KIND",
+    "database": "executors.providers.database.kind.KIND",
+    "graph": "executors.providers.graph.kind.KIND",
     "storage": "executors.providers.storage.kind.KIND",
+    "broker": "executors.providers.broker.kind.KIND",
     "function": "executors.providers.function.kind.KIND",
+    "feature": "executors.providers.feature.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]

@@ -42,7 +42,6 @@ from executors.expressions.scopes import (
     SessionScope,
     StepsScope,
     VariablesScope,
-    Watching,
     texts_in,
     walk,
 )
@@ -88,7 +87,6 @@ __all__ = [
     "StepsScope",
     "Unknown",
     "VariablesScope",
-    "Watching",
     "begins_one",
     "check_expressions",
     "has_expressions",

@@ -29,7 +29,7 @@ def matches(member: Any, operator: Any, value: Any, budget: Budget) -> bool:
     budget.step(_STEPS)
     if operator in _EQUAL:
         return _equal(member, value, budget) is _EQUAL[operator]
-    pair = _comparable(member, value)
+    pair = _comparable(member, value, budget)
     if pair is None:
         raise ExpressionError(
             f"{kind_of(member)} and {kind_of(value)} have no order: {operator} compares numbers or texts"
@@ -56,16 +56,17 @@ def _same(left: Any, right: Any, budget: Budget) -> bool:
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, (Mapping, list)) and isinstance(right, (Mapping, list)):
-        budget.measure(left)  # what is gone through, and how deep
+        budget.read(budget.measure(left))  # what is gone through, and how deep
         return bool(left == right)
     if left is None or right is None:
         return left is right
-    pair = _comparable(left, right)
+    pair = _comparable(left, right, budget)
     return pair is not None and bool(pair[0] == pair[1])
 
 
-def _comparable(left: Any, right: Any) -> tuple[Any, Any] | None:
+def _comparable(left: Any, right: Any, budget: Budget) -> tuple[Any, Any] | None:
     if isinstance(left, str) and isinstance(right, str):
+        budget.read(min(len(left), len(right)))
         return left, right
     if left.__class__ in _NUMBERS and right.__class__ in _NUMBERS:
         return left, right

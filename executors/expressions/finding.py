@@ -13,7 +13,7 @@ from executors.expressions.errors import ExpressionError
 from executors.expressions.kinds import IN_AN_INPUT, ReferenceKinds
 from executors.expressions.syntax import begins_one, is_plain, parse
 from executors.expressions.terms import Reference, closed_functions, references_of, size_of
-from executors.expressions.values import uncomputable
+from executors.expressions.values import Trial
 
 LAST_RUN = timedelta(days=36_525)  # from its dispatch: by then a job has run for the last time
 MAX_TERMS = 20_000  # of all expressions of one JSON value: references, functions and the values in them
@@ -74,10 +74,11 @@ def has_expressions(value: Any) -> bool:
 def never_computable(value: Any, path: str, *, now: datetime) -> list[FieldError]:
     """What refers to nothing and cannot be computed now, nor when the last run may be (at most 20)."""
     errors: list[FieldError] = []
+    soon, late = Trial(now), Trial(later(now, LAST_RUN))
     for at, text, _ in _texts_with_expressions(value, path):
         for function in (function for part in parse(text) for function in closed_functions(part)):
-            told = uncomputable(function, now=now)
-            if told is not None and uncomputable(function, now=later(now, LAST_RUN)) is not None:
+            told = soon.why_not(function)
+            if told is not None and late.why_not(function) is not None:
                 errors.append(FieldError(at, told.code, str(told)))
                 if len(errors) == _MOST_TOLD:
                     return errors

@@ -65,7 +65,7 @@ def _sum(name: str, arguments: list[Any], signs: list[int]) -> int | float:
 
 def _concat(arguments: list[Any], budget: Budget) -> str:
     members = _list("Concat", arguments[0], budget)
-    delimiter = _text("Concat", arguments[1]) if len(arguments) > 1 else ""
+    delimiter = _text("Concat", arguments[1], budget) if len(arguments) > 1 else ""
     texts = [text_of(member, budget) for member in members]
     budget.room_for(sum(map(len, texts)) + len(delimiter) * max(0, len(texts) - 1))
     return delimiter.join(texts)
@@ -84,7 +84,7 @@ def _join(arguments: list[Any], budget: Budget) -> Any:
 
 
 def _substring(arguments: list[Any], budget: Budget) -> str:
-    text = _text("Substring", arguments[0])
+    text = _text("Substring", arguments[0], budget)
     begin = _position("Substring", "start", arguments[1], len(text))
     end = _position("Substring", "end", arguments[2], len(text)) if len(arguments) > 2 else len(text)
     if begin > end:
@@ -105,7 +105,7 @@ def _position(function: str, name: str, value: Any, length: int) -> int:
 def _pick(arguments: list[Any], budget: Budget) -> Any:
     value = arguments[0]
     if not isinstance(value, list):
-        value = _text("Pick", value)
+        value = _text("Pick", value, budget)
     index = _whole("Pick", "index", arguments[1])
     if not 0 <= index < len(value):
         raise ExpressionError(f"$Pick: there is nothing at its index, which counts from 0 in {kind_of(value)}")
@@ -120,13 +120,13 @@ def _whole(function: str, name: str, value: Any) -> int:
 
 
 def _split(arguments: list[Any], budget: Budget) -> list[str]:
-    text, separator = _text("Split", arguments[0]), _text("Split", arguments[1])
+    text, separator = (_text("Split", argument, budget) for argument in arguments)
     budget.step(text.count(separator) + 1)
     return text.split(separator) if separator else list(text)
 
 
 def _replace(arguments: list[Any], budget: Budget) -> str:
-    text, search, replacement = (_text("Replace", argument) for argument in arguments)
+    text, search, replacement = (_text("Replace", argument, budget) for argument in arguments)
     if not search:
         raise ExpressionError("$Replace: what it searches must not be empty")
     budget.room_for(len(text) + text.count(search) * (len(replacement) - len(search)))
@@ -160,7 +160,7 @@ def _length(arguments: list[Any], budget: Budget) -> int:
 
 def _of_text(name: str, change: Callable[[str], str]) -> Callable[[list[Any], Budget], str]:
     def compute(arguments: list[Any], budget: Budget) -> str:
-        text = _text(name, arguments[0])
+        text = _text(name, arguments[0], budget)
         budget.room_for(len(text))
         return change(text)
 
@@ -180,12 +180,13 @@ def _list(function: str, value: Any, budget: Budget) -> list[Any]:
     return value
 
 
-def _text(function: str, value: Any) -> str:
+def _text(function: str, value: Any, budget: Budget) -> str:
     """A text, or a number or truth value as one."""
     if isinstance(value, str):
+        budget.read(len(value))
         return value
     if isinstance(value, (bool, int, float)):
-        return text_of(value, Budget())
+        return text_of(value, budget)
     raise ExpressionError(f"${function} takes a text, not {kind_of(value)}")
 
 

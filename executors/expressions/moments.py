@@ -28,6 +28,7 @@ _NAMES_OF_MONTHS = (
     "December",
 )  # fmt: skip
 _NAMES_OF_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_LONGEST = 64  # characters of a time, a number, a unit or a zone
 _ISO_DATE = 8  # digits of 20260131, which is a date; any other number of digits is milliseconds
 # Longer tokens come first; `[text]` is that text.
 _TOKEN = re.compile(r"\[([^\]]*)\]|YYYY|YY|MMMM|MMM|MM|M|DD|D|dddd|ddd|HH|H|hh|h|mm|m|ss|s|A|a")
@@ -87,18 +88,20 @@ def _time(value: Any) -> datetime:
 
 
 def _number_of(value: Any) -> Any:
-    """Milliseconds may come as text, such as from a URL."""
+    """Milliseconds may come as text, such as from a URL. ValueError for a text that is too long for any time."""
+    if isinstance(value, str) and len(value) > _LONGEST:
+        raise ValueError(f"{value[:20]!r}… is neither milliseconds nor an ISO 8601 date and time")
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) != _ISO_DATE:
         return int(value[:20])
     return value
 
 
 def _zone(name: Any) -> tzinfo:
-    if name == "UTC":
-        return UTC
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError):
+        if isinstance(name, str) and len(name) <= _LONGEST:
+            return UTC if name == "UTC" else ZoneInfo(name)
+        raise ValueError("no name of a zone")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ExpressionError("the time zone of a date must be an IANA name, such as 'Europe/Paris'") from None
 
 
@@ -113,13 +116,13 @@ def _moved(begin: datetime, count: float, unit: str) -> datetime:
 
 
 def _amount(value: Any) -> float:
-    if isinstance(value, bool):
-        raise TypeError("true and false are no numbers")
+    if isinstance(value, bool) or (isinstance(value, str) and len(value) > _LONGEST):
+        raise TypeError("no number")
     return float(value)
 
 
 def _unit(text: Any) -> str:
-    name = text.lower() if isinstance(text, str) else ""
+    name = text.lower() if isinstance(text, str) and len(text) <= _LONGEST else ""
     for spelling in (name, name.removesuffix("s")):
         if spelling in _UNITS or spelling in _MONTHS:
             return spelling
@@ -155,7 +158,7 @@ def _check_unit(text: str) -> None:
     try:
         _unit(text)
     except ExpressionError as error:
-        meant = nearest(text.lower(), [*_UNITS, *_MONTHS])
+        meant = nearest(text[:_LONGEST], [*_UNITS, *_MONTHS])
         if meant is None:
             raise
         raise ExpressionError(f"{text[:40]!r} is no unit of time: did you mean {meant!r}?", error.code) from None

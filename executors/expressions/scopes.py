@@ -6,8 +6,8 @@ A new source is a class with `kinds` and `value_of`; whoever resolves puts the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from executors.expressions.errors import ExpressionError
 from executors.expressions.terms import Reference
@@ -27,11 +27,15 @@ class Layer(Scope, Protocol):
     def kinds(self) -> frozenset[str]: ...
 
 
-@runtime_checkable
-class Watching(Protocol):
-    """A scope that is told what a function made of the references in it: a part of a secret is one too."""
+# A scope may have a method `computed`, which is told what a function made of its references (of none, perhaps):
+# a part of a secret is one too.
+Watcher = Callable[[Sequence[Reference], Any], None]
 
-    def computed(self, references: Sequence[Reference], value: Any) -> None: ...
+
+def watcher_of(scope: object) -> Watcher | None:
+    """How a scope is told, where it wants to be."""
+    watcher: Watcher | None = getattr(scope, "computed", None)
+    return watcher
 
 
 class ScopeChain:
@@ -39,6 +43,7 @@ class ScopeChain:
 
     def __init__(self, *layers: Layer) -> None:
         self._layers = layers
+        self._watchers = [watcher for layer in layers if (watcher := watcher_of(layer)) is not None]
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -51,9 +56,8 @@ class ScopeChain:
         raise ExpressionError(f"{reference} has no value here")
 
     def computed(self, references: Sequence[Reference], value: Any) -> None:
-        for layer in self._layers:
-            if isinstance(layer, Watching):
-                layer.computed(references, value)
+        for watcher in self._watchers:
+            watcher(references, value)
 
 
 class InputScope:

@@ -12,10 +12,12 @@ from executors.expressions.errors import ExpressionError
 from executors.expressions.functions import FUNCTIONS
 from executors.expressions.kinds import IN_THE_CATALOG
 from executors.expressions.moments import Moment
-from executors.expressions.scopes import Scope, Watching
+from executors.expressions.scopes import Scope, texts_in, watcher_of
 from executors.expressions.syntax import begins_one, parse
 from executors.expressions.terms import Function, ListOf, ObjectOf, Part, Reference, Term, references_of
 from executors.expressions.writing import text_of
+
+_PLAIN = frozenset({int, float, bool, type(None)})
 
 
 class Unknown(str):
@@ -66,22 +68,12 @@ def resolve_known(value: Any, *, now: datetime, scope: Scope | None = None) -> A
     return _Knowing(scope, now).whole(value)
 
 
-def uncomputable(function: Function, *, now: datetime) -> ExpressionError | None:
-    """Why a function that refers to nothing stands for nothing at that time."""
-    try:
-        _Resolving(None, now).part(function)
-    except ExpressionError as error:
-        return error
-    return None
-
-
 class _Resolving:
     """Without a scope it resolves what refers to nothing."""
 
     def __init__(self, scope: Scope | None, now: datetime) -> None:
         self._scope = scope
-        watching: object = scope
-        self._watching = watching if isinstance(watching, Watching) else None
+        self._computed = watcher_of(scope)
         self._now = now
         self._budget = Budget()
         self._path: list[str | int] = []  # of what is being resolved; left as it is by an error
@@ -94,25 +86,30 @@ class _Resolving:
             raise
 
     def _value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._text(value) if not isinstance(value, Unknown) and begins_one(value) else value
-        if isinstance(value, Mapping):
-            return dict(self._members(value))
+        kind = value.__class__
+        if kind is str:  # and not Unknown: that is no expression any more
+            return self._text(value) if begins_one(value) else value
+        if kind is dict or isinstance(value, Mapping):
+            return self._members(value)
         if isinstance(value, list):
-            return list(self._elements(value))
+            return self._elements(value)
         return value
 
-    def _members(self, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _members(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        found = {}
         for name, member in value.items():
             self._path.append(name)
-            yield self._name(name), self._value(member)
+            found[self._name(name)] = member if member.__class__ in _PLAIN else self._value(member)
             self._path.pop()
+        return found
 
-    def _elements(self, value: list[Any]) -> Iterator[Any]:
+    def _elements(self, value: list[Any]) -> list[Any]:
+        found = []
         for position, member in enumerate(value):
             self._path.append(position)
-            yield self._value(member)
+            found.append(member if member.__class__ in _PLAIN else self._value(member))
             self._path.pop()
+        return found
 
     def _name(self, name: str) -> str:
         """A field's name, in which expressions can only be escaped."""
@@ -128,24 +125,24 @@ class _Resolving:
         """What a part of a text stands for; what it takes is counted."""
         if isinstance(part, str):
             return part
-        value = self._term(part)
+        value = self.term(part)
         self._budget.spend(value)
         if isinstance(part, Reference) and isinstance(value, (Mapping, list)):
             value = _copied(value)  # whoever resolves may change what it got
-        if isinstance(part, Function) and self._watching is not None:
-            self._watching.computed(tuple(references_of(part)), value)
+        if isinstance(part, Function) and self._computed is not None:
+            self._computed(tuple(references_of(part)), value)
         return value
 
-    def _term(self, term: Term) -> Any:
+    def term(self, term: Term) -> Any:
         self._budget.step()
         if isinstance(term, Reference):
             return self._reference(term)
         if isinstance(term, Function):
             return self._function(term)
         if isinstance(term, ListOf):
-            return [self._term(member) for member in term.members]
+            return [self.term(member) for member in term.members]
         if isinstance(term, ObjectOf):
-            return {name: self._term(member) for name, member in term.members}
+            return {name: self.term(member) for name, member in term.members}
         return term
 
     def _reference(self, reference: Reference) -> Any:
@@ -161,7 +158,7 @@ class _Resolving:
     def _function(self, function: Function) -> Any:
         if function.name == "Now":
             return Moment(to_ms(self._now))
-        arguments = [self._term(argument) for argument in function.arguments]
+        arguments = [self.term(argument) for argument in function.arguments]
         try:
             return FUNCTIONS[function.name].compute(arguments, self._budget)
         except ExpressionError as error:
@@ -177,13 +174,33 @@ def _copied(value: Any) -> Any:
     return value
 
 
+class Trial:
+    """Whether functions that refer to nothing can be computed at a time; all that are asked for on one budget."""
+
+    def __init__(self, now: datetime) -> None:
+        self._resolving = _Resolving(None, now)
+
+    def why_not(self, function: Function) -> ExpressionError | None:
+        try:
+            self._resolving.term(function)
+        except ExpressionError as error:
+            return error
+        return None
+
+
 class _Knowing(_Resolving):
     def _text(self, text: str) -> Any:
-        for part in parse(text):
-            for reference in references_of(part):
-                if self._scope is None or isinstance(self._scope.value_of(reference), Unknown):
-                    return Unknown(text)
+        parts = parse(text)
+        whole = len(parts) == 1 and isinstance(parts[0], Reference)
         try:
+            for reference in (reference for part in parts for reference in references_of(part)):
+                if self._scope is None or _is_open(self._reference(reference), whole=whole):
+                    return Unknown(text)
             return super()._text(text)
         except ExpressionError:
             return Unknown(text)  # it can be computed later
+
+
+def _is_open(value: Any, *, whole: bool) -> bool:
+    """Whether a value is unknown; or anything in it, where it is not put in whole."""
+    return isinstance(value, Unknown) or (not whole and any(isinstance(text, Unknown) for text in texts_in(value)))

@@ -15,6 +15,7 @@ from executors.expressions.errors import ExpressionError
 from executors.expressions.terms import Scalar
 
 _NUMBER = re.compile(r"\s*[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?\s*")
+_LONGEST_NUMBER = 100  # characters of a text that is one
 _LARGEST = 10**308  # what a double holds, and every JSON reader
 
 
@@ -50,7 +51,7 @@ def number_of(value: Any) -> int | Decimal | None:
     if isinstance(value, float):
         number = Decimal(repr(value))
         return number if number.is_finite() else None
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _NUMBER.fullmatch(value):
         text = value.strip()
         return Decimal(text) if set(text) & set(".eE") else int(text)
     return None

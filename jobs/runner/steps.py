@@ -45,5 +45,9 @@ class RunSteps:
             return
 
     async def was_cancelled(self) -> bool:
-        """Whether the run was cancelled, and not handed to another worker. Raises DatabaseError."""
-        return await self._database.run(was_cancelled, self._claim.run_id)
+        """Whether the run was cancelled, and not handed to another worker."""
+        while True:
+            try:
+                return await self._database.run(was_cancelled, self._claim.run_id)
+            except DatabaseError:
+                await asyncio.sleep(RETRY_SECONDS)

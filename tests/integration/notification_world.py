@@ -59,10 +59,16 @@ class World:
         self.executor = registry.get("notifications")
         self.store(**blocks)
 
-    def store(self, messages: list[dict[str, Any]] = MESSAGES, **blocks: Any) -> None:
+    def store(
+        self, messages: list[dict[str, Any]] = MESSAGES, *, sender: str = "a@shop.example", **blocks: Any
+    ) -> None:
         written = {
             "envs": [{"slug": "prd"}],
-            "secrets": [{"key": "TOKEN", "value": "tok-everywhere"}, {"key": "WHO", "value": "hidden@shop.example"}],
+            "secrets": [
+                {"key": "TOKEN", "value": "tok-everywhere"},
+                {"key": "WHO", "value": "hidden@shop.example"},
+                {"key": "SENDER", "value": sender},
+            ],
             "notifications": [{"tag": "news", "envs": {"prd": blocks}, "events": messages}],
         }
         document.store("shop", read_document(written, "shop"), prune=True)

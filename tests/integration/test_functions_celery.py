@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -395,6 +397,94 @@ def test_a_result_backend_that_is_away_is_told_before_anything_is_sent(
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable) == ("CONNECTION_ERROR", True)
     assert broker.llen(quiet) == 0
+
+
+class Backend:
+    """A Redis of a test's own in front of which a door opens and shuts."""
+
+    def __init__(self, port: int) -> None:
+        self.port = free_port()
+        self._to = port
+        self._pipes: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+
+    async def shut(self) -> None:
+        """As a server that stops: nobody is let in, and whoever was is thrown out."""
+        if self._server is not None:
+            self._server.close()
+        for pipe in self._pipes:
+            pipe.cancel()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_connection("127.0.0.1", self._to)
+        pipes = [asyncio.create_task(_pipe(reader, ours)), asyncio.create_task(_pipe(theirs, writer))]
+        self._pipes.update(pipes)
+        await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+        for pipe in pipes:
+            pipe.cancel()
+            self._pipes.discard(pipe)
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while text := await reader.read(65_536):
+            writer.write(text)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+def test_a_result_backend_that_goes_away_and_comes_back_costs_nothing(
+    redis_url: str, queue: str, worker: CeleryWorker, log: Path
+) -> None:
+    door = Backend(needs("redis")[1])
+    world = _world(redis_url, queue, result_backend=f"redis://127.0.0.1:{door.port}/{RESULTS_DB}")
+    call = world.call({"task": CLOSE, "args": [str(log), 1]}, run="job_away:1", kept=Kept())
+
+    async def scene() -> Outcome:
+        await door.open()
+        task = asyncio.create_task(world.attempt(call))
+        while not lines(log, "begin"):
+            await asyncio.sleep(0.02)
+        await door.shut()
+        await asyncio.sleep(1.5)
+        assert not task.done()
+        await door.open()
+        outcome = await task
+        await door.shut()
+        return outcome
+
+    assert in_a_loop(scene()) == Done({"task_id": task_id("job_away:1", 1), "result": "closed"})
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_never_answers_ends_at_the_deadline(redis_url: str, queue: str, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        world = _world(redis_url, queue, broker_url=f"{scheme}://127.0.0.1:{port}/0")
+        began = time.monotonic()
+        outcome = world.run(input={"task": SEND, "args": [1]}, timeout=1.0, kept=Kept())
+
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "TIMEOUT"
+    assert time.monotonic() - began < 6.0
+
+
+def test_connections_are_shared_by_the_runs_of_a_function(redis_url: str, world: World, worker: CeleryWorker) -> None:
+    calls = [world.call({"task": SEND, "args": [1]}, run=f"job_share{number}:1", kept=Kept()) for number in range(20)]
+
+    async def scene() -> int:
+        with redis.Redis.from_url(redis_url) as client:
+            before = {each["id"] for each in client.client_list()}
+            await asyncio.gather(*map(world.attempt, calls))
+            mine = [each for each in client.client_list() if each["id"] not in before and each["db"] in {"11", "12"}]
+            return len(mine)
+
+    assert in_a_loop(scene()) <= 8  # of ours and of both processes of the worker, for twenty runs
 
 
 def test_a_private_address_is_refused_before_a_socket_opens(settings: Any, queue: str) -> None:

@@ -82,6 +82,7 @@ def test_no_recipient_sees_another_one(server: MailServer) -> None:
         (name, name) for name in THREE["email"]["recipients"]
     ]
     assert server.connections == 1
+    assert all("." in name for name in server.names)  # a full name, or an address
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,16 @@ def test_a_wrong_password_fails_for_good_and_is_told_nowhere(authority: Authorit
     assert "another-password" not in outcome.message + json.dumps(outcome.result)
 
 
+def test_a_login_that_smtp_cannot_carry_is_told_without_it(authority: Authority) -> None:
+    with MailServer(starttls=authority.server("127.0.0.1"), login=True) as server:
+        settings = {**server.settings, "auth": {"user": "mailer", "pass": "pässword"}}
+        outcome = World(emails={"provider": "smtp", "smtp": settings}).run("mail", **ONE)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
+    assert "ssword" not in outcome.message
+
+
 def test_a_password_is_not_sent_where_others_read_it() -> None:
     with MailServer(login=True) as server:
         open_to_all = World(emails=server.block).run("mail", **ONE)
@@ -247,3 +258,16 @@ def test_a_value_adds_no_header(server: MailServer, value: str) -> None:
     assert recipients == ["a@example.com"]
     assert message["Bcc"] is None
     assert str(message["Subject"]) == "Hello " + " ".join(value.split())
+
+
+@pytest.mark.parametrize("sender", ["x@example.com\r\nRCPT TO:<victim@example.com>", "nobody"])
+def test_a_sender_that_a_reference_made_wrong_is_not_used(server: MailServer, sender: str) -> None:
+    world = World(
+        emails={"provider": "smtp", "smtp": {**server.settings, "sender_email": "$Secret{SENDER}"}}, sender=sender
+    )
+
+    outcome = world.run("mail", **ONE)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
+    assert server.connections == 0

@@ -110,6 +110,21 @@ def test_too_many_requests_are_tried_again_when_the_vendor_says(vendor: Vendor) 
     assert (outcome.code, outcome.retryable, outcome.retry_after) == ("RATE_LIMITED", True, 7.0)
 
 
+def test_an_answer_that_repeats_the_request_shows_no_credentials(vendor: Vendor) -> None:
+    vendor.queue.append(Answer(status=400, echo=True))
+    if isinstance(vendor, FirebaseServer):
+        vendor.queue.appendleft(Answer(body={"access_token": "an-access-token", "expires_in": 3600}))
+
+    outcome = run(vendor)
+
+    assert isinstance(outcome, Failed)
+    told = outcome.message + json.dumps(outcome.result)
+    sent = vendor.requests[-1].headers
+    login = next(sent[name] for name in ("authorization", "api-key", "x-postmark-server-token") if name in sent)
+    assert login.rpartition(" ")[2] not in told
+    assert SECRET not in told
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_vendor_out_of_order_is_tried_again(vendor: Vendor, status: int) -> None:
     vendor.queue.append(Answer(status=status, body={"message": "out of order"}))
@@ -199,3 +214,50 @@ def test_a_check_tries_the_credentials_and_sends_nothing(vendor: Vendor) -> None
     assert told.startswith({"emails": "e-mail: ", "sms": "SMS: ", "push_notifications": "push: "}[vendor.channel])
     assert caught.value.failed.code == "UNAUTHORIZED"
     assert vendor.taken == []
+
+
+def test_a_message_whose_acceptance_was_not_heard_is_not_sent_twice_by_a_vendor_with_keys() -> None:
+    with BrevoServer() as vendor:
+        first = run(vendor)
+        second = run(vendor, attempt=2)  # as if nothing had been recorded
+
+        assert vendor.wrong == []
+        assert [type(first), type(second)] == [Done, Done]
+        assert len(vendor.taken) == 1
+
+
+def test_a_vonage_message_of_which_a_part_was_taken_is_not_sent_again() -> None:
+    parts = [{"status": "0", "message-id": "1"}, {"status": "1", "error-text": "Throughput Rate Exceeded"}]
+    with VonageServer() as vendor:
+        vendor.queue.append(Answer(body={"message-count": "2", "messages": parts}))
+        partly = run(vendor)
+        vendor.queue.append(Answer(body={"message-count": "1", "messages": parts[1:]}))
+        throttled = run(vendor)
+
+    assert isinstance(partly, Failed)
+    assert isinstance(throttled, Failed)
+    assert (partly.code, partly.retryable) == ("RATE_LIMITED", False)
+    assert (throttled.code, throttled.retryable) == ("RATE_LIMITED", True)
+
+
+def test_expo_is_asked_once_for_a_hundred_devices() -> None:
+    tokens = [f"ExponentPushToken[{number}]" for number in range(150)]
+    with ExpoServer() as vendor:
+        world = World(push_notifications=vendor.block)
+        outcome = world.run("push", steps=(steps := Kept()), push_notification={"device_tokens": tokens})
+
+        assert isinstance(outcome, Done)
+        assert sorted(len(request.json()) for request in vendor.requests) == [50, 100]
+        assert len(steps.steps) == len(vendor.taken) == 150
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [(b"<html>", "SERVICE_UNAVAILABLE"), (b'{"data": []}', "SERVICE_UNAVAILABLE")]
+)
+def test_an_answer_without_tickets_is_no_success(answer: bytes, code: str) -> None:
+    with ExpoServer() as vendor:
+        vendor.queue.append(Answer(body=answer))
+        outcome = run(vendor)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == (code, True)

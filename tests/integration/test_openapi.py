@@ -23,6 +23,8 @@ from core.shortcache import forget_everything
 from core.tenancy.models import Environment
 from core.times import to_ms
 from executors import caching, registry
+from executors.catalog import kinds
+from executors.catalog.kinds import Kind
 from jobs import wakeup
 from jobs.models import Job
 from jobs.operations.targets import TARGETS
@@ -84,12 +86,12 @@ def test_only_dispatches_that_can_succeed_are_described(described: dict[str, Any
     def dispatches(description: dict[str, Any]) -> set[str]:
         return {path for path in description["paths"] if path.endswith("/dispatch")}
 
-    assert dispatches(described) == {"/v1/actions/dispatch"}
+    assert dispatches(described) == {f"/v1/{names.path}/dispatch" for names in TARGETS.values()}
     item = described["components"]["schemas"]["DispatchMany"]["properties"]["jobs"]["items"]
-    assert item["properties"]["namespace"]["enum"] == ["actions"]
+    assert item["properties"]["namespace"]["enum"] == sorted(TARGETS)
 
-    settings.EXTRA_EXECUTORS = {"graphs": "executors.namespaces.actions.ActionsExecutor"}
-    assert dispatches(Api(None).get("/v1/openapi.json").json()) == {"/v1/actions/dispatch", "/v1/graphs/dispatch"}
+    settings.EXTRA_EXECUTORS = {"own": "executors.namespaces.actions.ActionsExecutor"}
+    assert "/v1/own/dispatch" in dispatches(Api(None).get("/v1/openapi.json").json())
 
 
 def _routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
@@ -269,10 +271,49 @@ def _apps(go: Tour) -> None:
     go("GET", at + "/events/{event}", 200, event="list", **app)
     go("DELETE", at + "/events/{event}", 204, event="list", **app)
     go("DELETE", at, 204, **app)
+    for kind in kinds.all_kinds():
+        if kind.name != "app":
+            _components(go, kind)
     secrets = "/v1/products/{product}/secrets"
     go("POST", secrets, 200, {"key": "EXTRA", "value": "x"}, product="shop")
     go("GET", secrets, 200, product="shop")
     go("DELETE", secrets + "/{secret}", 204, product="shop", secret="EXTRA")
+
+
+# kind → a component, how it is reached, one of its events
+SAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "notification": ({}, {"callbacks": {"url": "http://127.0.0.1:9/hook", "method": "POST"}}, {"callback": {"body": {"a": "{{a}}"}}}),
+    "database": ({"type": "sqlite"}, {"connection_url": "sqlite:////tmp/of-the-tour.sqlite3"}, {"operation": "QUERY", "table": "t", "template": {}}),
+    "graph": ({"type": "embedded"}, {"path": "/tmp/of-the-tour-graph"}, {"operation": "FIND_NODES", "template": {"labels": ["A"]}}),
+    "storage": ({"type": "local"}, {"path": "/tmp/of-the-tour"}, {"operation": "upload", "template": {"fileName": "{{a}}.txt"}}),
+    "broker": ({"type": "redis"}, {"url": "redis://127.0.0.1:9/0"}, {"topic": "t"}),
+    "function": ({"method": "POST"}, {"url": "http://127.0.0.1:9/fn"}, {}),
+    "feature": ({"steps": [{"tag": "a", "type": "sleep", "duration": 1}]}, {}, {}),
+}  # fmt: skip
+
+
+def _components(go: Tour, kind: Kind) -> None:
+    written, reached, event = SAMPLES[kind.name]
+    all_of_it, at = f"/v1/products/{{product}}/{kind.plural}", f"/v1/products/{{product}}/{kind.plural}/{{tag}}"
+    one = {"product": "shop", "tag": "extra"}
+    go("POST", all_of_it, 201, {"tag": "extra", **written}, product="shop")
+    go("POST", all_of_it, 409, {"tag": "extra", **written}, product="shop")
+    go("GET", all_of_it, 200, product="shop")
+    go("PATCH", at, 200, {"description": "changed"}, **one)
+    go("PATCH", at, 400, {"descriptoin": "changed"}, **one)
+    go("GET", at, 200, **one)
+    if kind.connected:
+        go("PUT", at + "/envs/{env}", 200, reached, env="prd", **one)
+        go("GET", at + "/check", 200, query="?env=prd", **one)
+        go("DELETE", at + "/envs/{env}", 204, env="prd", **one)
+    if kind.has_events:
+        go("POST", at + "/events", 201, {"tag": "one", **event}, **one)
+        go("POST", at + "/events", 409, {"tag": "one", **event}, **one)
+        go("PUT", at + "/events/{event}", 200, event, event="one", **one)
+        go("GET", at + "/events", 200, **one)
+        go("GET", at + "/events/{event}", 200, event="one", **one)
+        go("DELETE", at + "/events/{event}", 204, event="one", **one)
+    go("DELETE", at, 204, **one)
 
 
 def _sessions(go: Tour) -> None:

@@ -29,7 +29,7 @@ class MailServer:
         self._tls, self._starttls, self._login = tls, starttls, login
         self.replies: dict[str, str] = {}
         self.got: list[tuple[str, list[str], EmailMessage]] = []
-        self.peers: set[tuple[Any, ...]] = set()
+        self.names: set[str] = set()  # that callers introduced themselves by
         self.encrypted: list[bool] = []
         self.logins: list[str] = []
         self.silent = False  # does not even greet
@@ -122,7 +122,7 @@ class MailServer:
         assert isinstance(content, bytes)
         message = message_from_bytes(content, policy=policy.default)
         assert isinstance(message, EmailMessage)
-        self.peers.add(tuple(session.peer or ()))
+        self.names.add(str(session.host_name))
         self.encrypted.append(session.ssl is not None or self._tls is not None)
         self.got.append((str(envelope.mail_from), list(envelope.rcpt_tos), message))
         return f"250 queued as {len(self.got)} at {time.time()}"

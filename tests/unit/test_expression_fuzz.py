@@ -6,6 +6,7 @@ then cut, doubled, or mixed. All is run as a dispatch and a run do it: checked, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -281,6 +282,54 @@ def test_what_is_computed_has_a_greatest_number_of_steps(text: str, monkeypatch:
     began = time.process_time()
     with pytest.raises(ExpressionError, match="more than 500000 steps"):
         resolve(text, held, now=NOW)
+    assert time.process_time() - began < SECONDS
+
+
+LONG = {
+    "text": "a" * 4_000_000, "same": "".join(["a"] * 4_000_000), "digits": "9" * 4_000_000, "spaces": " " * 4_000_000,
+    "list": ["a" * 4_000_000],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "each",
+    [
+        "$Replace($Input{text}, 'a', '')", "$Length($Split($Input{text}, 'b'))", "$Pick($Input{text}, 0)",
+        "$Substring($Input{text}, 0, 1)", "$Length($Trim($Input{spaces}))", "$Filter([$Input{text}], '==', $Input{same})",
+        "$Filter([$Input{text}], '>', $Input{same})", "$Filter([$Input{spaces}], '==', 1)",
+        "$Filter([$Input{digits}], '==', 1)", "$Filter([$Input{list}], '==', [$Input{same}])",
+        "$Filter([{a: $Input{text}}], '==', $Input{same})", "$Add($Input{digits}, 1)", "$Add($Input{spaces}, 1)",
+        "$Format($Input{digits}, 'D')", "$Format($Input{text}, 'D')", "$Format(0, $Input{text})",
+        "$Format(0, 'D', $Input{text})", "$DateAdd($Input{digits}, 1, 'day')", "$DateAdd(0, $Input{digits}, 'day')",
+        "$DateAdd(0, 1, $Input{text})", "$Concat([''], $Input{text})", "$Size($Input{text})", "$Pick($Input{text}, $Input{digits})",
+        "$Length($Uppercase($Input{text}))", "$Find([$Input{text}], $Input{text}, 1)",
+    ],
+)  # fmt: skip
+def test_many_functions_of_a_long_text_end_soon(each: str) -> None:
+    """As many as a dispatch takes; whether that is past the budget or not."""
+    held = ScopeChain(InputScope(LONG))
+    one = f"$Length([{', '.join([each] * 150)}])"
+    texts = [one] * (MAX_TERMS // size_of(parse(one)[0]))
+    began = time.process_time()
+    with contextlib.suppress(ExpressionError):
+        resolve(texts, held, now=NOW)
+    assert time.process_time() - began < SECONDS
+
+
+def test_what_is_computed_before_a_run_has_one_budget() -> None:
+    texts = ["$Length($Replace('" + "a" * 1000 + "', 'a', '" + "b" * 4000 + "'))"] * 200
+    assert check_expressions(texts, "input").errors == []
+    began = time.process_time()
+    told = never_computable(texts, "input", now=NOW)
+    assert time.process_time() - began < SECONDS
+    assert len(told) == 20
+    assert "more than 500000 steps" in told[0].detail
+
+
+def test_a_text_of_escaped_expressions_costs_its_length() -> None:
+    text = "$$Now()" * 150_000
+    began = time.process_time()
+    assert resolve([text], scope(None), now=NOW) == [text.replace("$$", "$")]
     assert time.process_time() - began < SECONDS
 
 

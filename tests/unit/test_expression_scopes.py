@@ -18,9 +18,11 @@ from executors.expressions import (
     ScopeChain,
     SessionScope,
     StepsScope,
+    Unknown,
     VariablesScope,
     check_expressions,
     resolve,
+    resolve_known,
 )
 from executors.expressions.kinds import IN_A_FEATURE, IN_A_SAMPLE, IN_AN_INPUT
 
@@ -182,3 +184,20 @@ def test_what_is_read_of_a_login_is_remembered_to_be_hidden() -> None:
     auth = AuthScope({"token": "t0ken", "keys": {"a": "k3y"}, "n": 1})
     resolve(["$Auth{keys}", "$Auth{n}", "$Concat(['Bearer ', $Auth{token}])"], auth, now=NOW)
     assert auth.opened == {"k3y", "t0ken", "Bearer t0ken"}
+
+
+def test_what_a_scope_knows_by_now_is_known_before_a_run() -> None:
+    scope = InputScope({"a": 1, "later": Unknown("$Secret{A}"), "mixed": {"a": "x", "b": Unknown("$Now()")}})
+    texts = [
+        "$Add($Input{a}, 1)",
+        "$Input{mixed}",
+        "$Input{mixed}{a}",
+        "$Input{later}",
+        "is $Input{mixed}",
+        "$Input{no}",
+    ]
+    known = resolve_known([*texts, "$Size{$Input{mixed}}"], now=NOW, scope=scope)
+
+    assert known[:3] == [2, {"a": "x", "b": "$Now()"}, "x"]
+    assert isinstance(known[1]["b"], Unknown)
+    assert all(isinstance(value, Unknown) for value in known[3:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -49,11 +50,25 @@ def test_a_placeholder_that_is_the_whole_text_keeps_its_values_type() -> None:
         ("<style>p {}</style><script>x()</script><p>a</p>", "a\n"), ("<ul><li>a<li>b</ul>", "- a\n- b\n"),
         ('<a href="https://x.example/y">Open</a>', "Open (https://x.example/y)\n"),
         ('<a href="https://x.example">https://x.example</a>', "https://x.example\n"),
+        ("<!-- no --><P>a</P><!DOCTYPE x>", "a\n"), ("1 < 2 <3", "1 < 2 <3\n"), ("a<!-- never ends", "a\n"), ("a<p", "a\n"),
+        ("<a href='/here'>b</a><a HREF=https://y.example>c</a>", "bc (https://y.example)\n"),
         ("<p>a</p>\n\n\n<p>b</p>", "a\n\nb\n"), ("<p>unclosed <b>text", "unclosed text\n"), ("", "\n"),
     ],
 )  # fmt: skip
 def test_a_page_is_told_in_plain_text(html: str, text: str) -> None:
     assert text_of(html) == text
+
+
+@pytest.mark.parametrize(
+    "piece", ["<a ", "<!", "<!--", "</", "<", "&", "<a href='", "<script>", "<a href=https://x>", "{{ ", " ", "\n"]
+)
+def test_a_page_costs_its_length(piece: str) -> None:
+    page = piece * (200_000 // len(piece))
+    began = time.process_time()
+
+    text_of(filled_html(page, {}))
+
+    assert time.process_time() - began < 2.0  # seconds; a thousandth of what looking again and again would take
 
 
 @given(

@@ -6,8 +6,9 @@ writes it, is `executors.catalog.editing`'s; secrets go in and never come out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import wraps
 from typing import Any, ClassVar
 
 from django.db import transaction
@@ -315,6 +316,16 @@ OPERATIONS: dict[type[OfAKind], dict[str, tuple[str, str, dict[str, Any]]]] = {
 }
 
 
+def _own(method: Callable[..., Response]) -> Callable[..., Response]:
+    """The method again: what describes it is kept on it, and each kind describes it in its own words."""
+
+    @wraps(method)
+    def same(*args: Any, **kwargs: Any) -> Response:
+        return method(*args, **kwargs)
+
+    return same
+
+
 def of_kind(view: type[OfAKind], kind: Kind) -> type[OfAKind]:
     """The view for one kind, each of its operations described under a name of its own."""
     members: dict[str, Any] = {"kind": kind, "__doc__": view.__doc__, "__module__": view.__module__}
@@ -323,5 +334,5 @@ def of_kind(view: type[OfAKind], kind: Kind) -> type[OfAKind]:
         described = extend_schema(
             operation_id=operation_id.format(**names), summary=summary.format(**names), tags=["catalog"], **schema
         )
-        members[method] = described(getattr(view, method))
+        members[method] = described(_own(getattr(view, method)))
     return type(f"{kind.name.title()}{view.__name__}", (view,), members)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -84,8 +85,17 @@ class Attempt:
     """See the module. `kept` is how long the backend keeps a result, in seconds; `terminate`: a task that is revoked
     is ended where it runs."""
 
-    def __init__(self, call: Call, held: Held, sent: Sent, task: Task, *, kept: float, terminate: bool) -> None:
-        self._call, self._held, self._sent, self._task = call, held, sent, task
+    def __init__(
+        self,
+        call: Call,
+        broker: Callable[[], AbstractAsyncContextManager[Held]],
+        sent: Sent,
+        task: Task,
+        *,
+        kept: float,
+        terminate: bool,
+    ) -> None:
+        self._call, self._broker, self._sent, self._task = call, broker, sent, task
         self._kept, self._terminate = kept, terminate
 
     async def without_results(self) -> Mapping[str, Any]:
@@ -128,7 +138,8 @@ class Attempt:
 
     async def _send(self) -> None:
         await self._record(_SENDING)
-        await self._held.send(self._task)
+        async with self._broker() as broker:
+            await broker.send(self._task)
         await self._record(_SENT)
 
     async def _stop(self) -> None:
@@ -142,7 +153,8 @@ class Attempt:
                         return
                 else:
                     await self._record("TIMEOUT")
-                await self._held.revoke(self._task.id, terminate=self._terminate)
+                async with self._broker() as broker:
+                    await broker.revoke(self._task.id, terminate=self._terminate)
         except Gone:
             return
         except (AttemptFailed, TimeoutError) as error:

@@ -49,16 +49,15 @@ async def run(call: Call, opened: Opened, input: dict[str, Any]) -> Mapping[str,
         id=sent.task_id, name=sent.name, args=input.get("args") or [], kwargs=input.get("kwargs") or {},
         headers={"idempotency_key": call.run_key, "job_id": call.job_id, "job_attempt": call.attempt},
     )  # fmt: skip
-    async with _brokers.use(opened.key, lambda: _held(broker, queue)) as held:
-        attempt = Attempt(
-            call, held, sent, task,
-            kept=opened.connection.get("result_expires", RESULT_EXPIRES_SECONDS),
-            terminate=opened.connection.get("terminate", False),
-        )  # fmt: skip
-        if backend is None:
-            return await attempt.without_results()
-        async with _waiting.use(opened.key, lambda: _waiting_at(backend)) as waiting:
-            return await attempt.with_results(waiting)
+    attempt = Attempt(
+        call, lambda: _brokers.use(opened.key, lambda: _held(broker, queue)), sent, task,
+        kept=opened.connection.get("result_expires", RESULT_EXPIRES_SECONDS),
+        terminate=opened.connection.get("terminate", False),
+    )  # fmt: skip
+    if backend is None:
+        return await attempt.without_results()
+    async with _waiting.use(opened.key, lambda: _waiting_at(backend)) as waiting:
+        return await attempt.with_results(waiting)
 
 
 async def check(opened: Opened) -> str:

@@ -159,7 +159,7 @@ async def _driven(steps: Plan[dict[str, Any]], send: Any) -> dict[str, Any]:
 
 
 async def _rows(result: AsyncResult, statement: Statement) -> Rows:
-    rows = Rows(statement.most)
+    rows = Rows(statement.most, statement.longest)
     names = result.keys()
     async for record in result:
         rows.add({name: as_json(record[name]) for name in names})

@@ -19,11 +19,12 @@ LONGEST_RESULT = 1024 * 1024  # characters of the rows of one statement that are
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement. `most` rows of it are kept; all are counted."""
+    """One statement. `most` rows of it are kept, of at most `longest` characters as JSON; all are counted."""
 
     text: str
     params: Mapping[str, Any] = field(default_factory=dict)
     most: int = MOST_ROWS
+    longest: int = LONGEST_RESULT
 
 
 @dataclass(slots=True)
@@ -31,16 +32,16 @@ class Rows:
     """What a statement gave: values are JSON already. `created` is None where the driver cannot tell."""
 
     most: int
+    left: int = LONGEST_RESULT  # characters
     kept: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0
     created: int | None = None  # nodes and relationships
-    _left: int = LONGEST_RESULT
 
     def add(self, row: dict[str, Any]) -> None:
         """Count a row, and keep it where there is room; the first always is."""
         self.count += 1
-        if len(self.kept) < self.most and self._left > 0:
-            self._left -= len(json.dumps(row))
+        if len(self.kept) < self.most and self.left > 0:
+            self.left -= len(json.dumps(row))
             self.kept.append(row)
 
     @property

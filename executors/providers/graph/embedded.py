@@ -29,6 +29,7 @@ LARGEST_BYTES = 1 << 36  # of a file; the database reserves as many addresses, n
 BUSY_SECONDS = 5.0  # that a request waits while others have the file, at most half of its own time
 LOOK_SECONDS = 0.05
 MOST_TABLES = 10_000  # and columns of each
+LONGEST_TABLES = 16 * 1024 * 1024  # characters
 THREADS = 8
 
 
@@ -42,17 +43,29 @@ class Attempt:
     def __init__(self, seconds: float) -> None:
         self.until = time.monotonic() + seconds
         self._stopped = threading.Event()
+        self._ended = threading.Event()
         self._connection: Any = None
 
     def stop(self) -> None:
-        """The statement that runs is interrupted; nothing of the request is committed."""
+        """The statement that runs is interrupted; nothing of the request is committed. Returns at once."""
         self._stopped.set()
-        if (connection := self._connection) is not None:
-            with suppress(RuntimeError):  # it was closed meanwhile
-                connection.interrupt()
+        threading.Thread(target=self._interrupt, name="graph-stop", daemon=True).start()
 
-    def uses(self, connection: Any) -> None:
+    def _interrupt(self) -> None:
+        """Again and again until it has ended: the database forgets one that comes before a statement is compiled."""
+        while not self._ended.wait(LOOK_SECONDS):
+            if (connection := self._connection) is not None:
+                with suppress(RuntimeError):  # it was closed meanwhile
+                    connection.interrupt()
+
+    @contextmanager
+    def using(self, connection: Any) -> Iterator[None]:
+        """The connection is the one to interrupt."""
         self._connection = connection
+        try:
+            yield
+        finally:
+            self._ended.set()
 
     def go_on(self) -> float:
         """Seconds that are left. Raises _Ended, and AttemptFailed past the deadline."""
@@ -117,7 +130,7 @@ def _version(path: str, attempt: Attempt) -> str:
 
 
 def _tables(connection: Any, attempt: Attempt) -> Tables:
-    return tables_in(lambda text: _rows(connection, Statement(text, most=MOST_TABLES), attempt))
+    return tables_in(lambda text: _rows(connection, Statement(text, most=MOST_TABLES, longest=LONGEST_TABLES), attempt))
 
 
 @contextmanager
@@ -131,9 +144,9 @@ def _opened(path: str, attempt: Attempt) -> Iterator[Any]:
         database = _database(ladybug, real, deadline, attempt)
         try:
             connection = ladybug.Connection(database, num_threads=1)
-            attempt.uses(connection)
             try:
-                yield connection
+                with attempt.using(connection):
+                    yield connection
             finally:
                 connection.close()
         finally:
@@ -181,7 +194,7 @@ def _turn(path: str, deadline: float, attempt: Attempt) -> Iterator[None]:
 
 def _rows(connection: Any, statement: Statement, attempt: Attempt) -> Rows:
     found = _send(connection, statement.text, dict(statement.params), attempt)
-    rows = Rows(statement.most)
+    rows = Rows(statement.most, statement.longest)
     try:
         names = found.get_column_names()
         while found.has_next():

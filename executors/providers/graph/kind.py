@@ -7,7 +7,7 @@ from typing import Any
 
 from executors.catalog.kinds import ShapedKind
 from executors.catalog.reading import Reader
-from executors.catalog.shapes import Anything, Text
+from executors.catalog.shapes import Anything, Text, texts_in
 from executors.expressions import ExpressionError, Unknown, references_in
 from executors.providers.graph.places import wrong_url
 from executors.providers.graph.requests import OPERATIONS, folded_operation, wrong_operation, wrong_request
@@ -37,8 +37,14 @@ def _refine_event(component: Mapping[str, Any], settings: Mapping[str, Any], rea
     if (told := wrong_operation(operation, type)) is not None:
         reader.problem("operation", told, "invalid")
         return
-    for error in wrong_request(operation, options_known(settings, {}), reader.at("template"), type):
-        reader.problems.add(error.field, error.detail, error.code)
+    for text in texts_in(template_of(settings)):
+        try:
+            references_in(text)
+        except ExpressionError as error:
+            reader.problem("template", f"{text[:60]!r}: {error}", error.code)
+            return
+    for wrong in wrong_request(operation, options_known(settings, {}), reader.at("template"), type):
+        reader.problems.add(wrong.field, wrong.detail, wrong.code)
 
 
 def template_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,10 +64,7 @@ def options_known(settings: Mapping[str, Any], values: Mapping[str, Any]) -> dic
 
 def _known(template: Any) -> Any:
     if isinstance(template, str):
-        try:
-            return Unknown(template) if references_in(template) else template
-        except ExpressionError:
-            return template
+        return Unknown(template) if references_in(template) else template
     if isinstance(template, dict):
         return {name: _known(member) for name, member in template.items()}
     return [_known(member) for member in template] if isinstance(template, list) else template

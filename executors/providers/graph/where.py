@@ -28,7 +28,7 @@ _TEXTS = {"$contains": "CONTAINS", "$startswith": "STARTS WITH", "$endswith": "E
 _PATTERNS = ("$like", "$ilike", "$regex")
 _LISTS = ("$in", "$nin")
 _NULLS = ("$isnull", "$isnotnull", "$exists")
-_LOGICAL = ("$and", "$or", "$nor", "$not")
+LOGICAL = ("$and", "$or", "$nor", "$not")
 OPERATORS = (*_COMPARISONS, *_TEXTS, *_PATTERNS, *_LISTS, *_NULLS, "$between", "$not")
 _SPELLED = {
     "$isnull": "$isNull", "$isnotnull": "$isNotNull", "$startswith": "$startsWith", "$endswith": "$endsWith",
@@ -52,8 +52,8 @@ def wrong_where(where: Any, path: str, depth: int = 0) -> Iterator[FieldError]:
     for name, value in where.items():
         at = dotted(path, name)
         if name.startswith("$"):
-            if folded(name) not in _LOGICAL:
-                known = [_SPELLED.get(each, each) for each in _LOGICAL]
+            if folded(name) not in LOGICAL:
+                known = [_SPELLED.get(each, each) for each in LOGICAL]
                 yield FieldError(at, "invalid", not_one_of(name, known))
             else:
                 yield from _wrong_members(value, at, depth)

@@ -59,8 +59,10 @@ def wrong(input: Mapping[str, Any], event: Mapping[str, Any], connection: Mappin
     if not any(isinstance(each, Unknown) for each in input.values()) and not any(
         not each.skipped for each in _asked(input, event, connection)
     ):
-        fields = [f"{each.part}.{each.recipients[0]}" for each in CHANNELS if each.recipients and each.part in event]
-        yield FieldError("input", "required", f"names nobody to send to: give {' or '.join(fields)}")
+        here = [channel for channel in CHANNELS if channel.part in event and connection.get(channel.block)]
+        fields = " or ".join(f"{channel.part}.{channel.recipients[0]}" for channel in here)
+        lacks = "names nobody to send to: its environment has no channel of the message"
+        yield FieldError("input", "required", f"names nobody to send to: give {fields}" if here else lacks)
 
 
 def asked(input: Mapping[str, Any], event: Mapping[str, Any], connection: Mapping[str, Any]) -> list[Asked]:

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 
 from core import clock, http, strictjson
 from executors import base
-from executors.base import AttemptFailed, Failed
+from executors.base import AttemptFailed, Failed, redacted
+from executors.catalog.sealed import secret_forms
 from executors.exchange.answers import failed_answer, failed_exchange
 from executors.exchange.bodies import content_type, encoded
 from executors.providers.notification.delivery import Occasion
@@ -45,7 +46,7 @@ async def call(
     form: Mapping[str, str] | None = None,
     parts: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One exchange with `who`; what is sent is JSON, a form, or a form of parts (multipart).
+    """One exchange with `who`; what is sent is JSON, a form, or a form of parts (multipart). `headers` log in.
 
     Raises AttemptFailed where there is no answer, Answered for any status but 2xx.
     """
@@ -64,12 +65,18 @@ async def call(
         method=method, url=url, headers=sent, body=body,
         timeout=occasion.left(EXCHANGE_SECONDS), max_response_bytes=_MOST_BYTES, truncate=True,
     )  # fmt: skip
+    hidden = secret_forms([text for value in headers.values() for text in (value, value.partition(" ")[2])])
+
+    def redact(text: str) -> str:
+        """Without the login either, as it was sent: an answer may repeat the request."""
+        return redacted(occasion.redact(text), hidden)
+
     try:
         response = await http.send(request)
     except http.HttpError as error:
-        raise raised(failed_exchange(error, redact=occasion.redact)) from None
+        raise raised(failed_exchange(error, redact=redact)) from None
     if not 200 <= response.status < 300:
-        failed = failed_answer(who, response, now=clock.machine_now(), redact=occasion.redact)
+        failed = failed_answer(who, response, now=clock.machine_now(), redact=redact)
         if response.status == 402:
             failed = Failed(code=base.FORBIDDEN, message=failed.message, retryable=False)
         raise Answered(failed, response.status, _object(response.body))

@@ -17,7 +17,7 @@ from executors.expressions import ExpressionError, references_in
 from executors.own_headers import EVERY_CALL, IN_THE_CATALOG
 from executors.providers.notification.channels import CHANNELS
 
-LONGEST_HTML = 500_000  # characters of the template of an e-mail
+LONGEST_HTML = 200_000  # characters of the template of an e-mail
 LONGEST_SMS = 1_600  # Twilio's limit, the shortest of the providers'
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SMS_NAMES = {"vonage": "nexmo"}

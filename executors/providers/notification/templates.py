@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from html import escape
-from html.parser import HTMLParser
+from html import escape, unescape
 from typing import Any
 
 from core import strictjson
@@ -78,48 +77,76 @@ class _NoScope:
         return str(reference)
 
 
-_NO_END = frozenset({"br", "hr", "li"})  # what begins the next line ends these
 _UNSHOWN = frozenset({"head", "style", "script", "title", "template"})
 _BLOCKS = frozenset({
     "p", "div", "br", "tr", "table", "ul", "ol", "li", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article",
     "header", "footer", "blockquote", "pre", "hr",
 })  # fmt: skip
+_NO_END = frozenset({"br", "hr", "li"})  # what begins the next line ends these
+_TAG = re.compile(r"(/?)([A-Za-z][A-Za-z0-9]{0,20})")
+_HREF = re.compile(r"""\shref\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'>]+))""", re.IGNORECASE)
 
 
 def text_of(html: str) -> str:
-    """What an HTML page says, for readers that show none: a line for each block, links with where they lead."""
-    reader = _Text()
-    reader.feed(html)
-    reader.close()
-    lines = (" ".join(line.split()) for line in "".join(reader.pieces).split("\n"))
+    """What an HTML page says, for readers that show none: a line for each block, links with where they lead.
+
+    Takes any text, in a time that its length bounds: the library's parser does not (it looks at the rest again for
+    each tag that does not end).
+    """
+    lines = (" ".join(line.split()) for line in "".join(_Text(html).pieces).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+class _Text:
+    """One pass over a page; `pieces` are its texts, with a line break where a block begins or ends."""
+
+    def __init__(self, html: str) -> None:
         self.pieces: list[str] = []
-        self._unshown = 0
-        self._links: list[tuple[str, int]] = []
+        self._link: tuple[str, int] | None = None  # where the open one leads, and its first piece
+        at = 0
+        while (begin := html.find("<", at)) >= 0:
+            self._says(html[at:begin])
+            at = self._after(html, begin)
+        self._says(html[at:])
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _UNSHOWN:
-            self._unshown += 1
-        elif tag in _BLOCKS:
-            self.pieces.append("\n- " if tag == "li" else "\n")
-        elif tag == "a":
-            self._links.append((dict(attrs).get("href") or "", len(self.pieces)))
+    def _after(self, html: str, begin: int) -> int:
+        """Take the tag, comment or lone `<` at `begin`; where the page goes on after it."""
+        if html.startswith("<!--", begin):
+            end = html.find("-->", begin)
+            return end + 3 if end >= 0 else len(html)
+        match = _TAG.match(html, begin + 1)
+        if match is None and not html.startswith(("<!", "<?"), begin):
+            self.pieces.append("<")
+            return begin + 1
+        end = html.find(">", begin)
+        if end < 0:
+            return len(html)
+        if match is None:
+            return end + 1
+        closes, name = bool(match[1]), match[2].lower()
+        if name in _UNSHOWN and not closes:
+            over = re.compile(f"</{name}", re.IGNORECASE).search(html, end)
+            return over.start() if over is not None else len(html)
+        self._tag(name, closes, html[match.end() : end])
+        return end + 1
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _UNSHOWN:
-            self._unshown = max(0, self._unshown - 1)
-        elif tag in _BLOCKS and tag not in _NO_END:
-            self.pieces.append("\n")
-        elif tag == "a" and self._links:
-            target, begin = self._links.pop()
+    def _tag(self, name: str, closes: bool, attributes: str) -> None:
+        if name in _BLOCKS and not (closes and name in _NO_END):
+            self.pieces.append("\n- " if name == "li" else "\n")
+        elif name == "a":
+            self._end_link()
+            href = None if closes else _HREF.search(attributes)
+            if href is not None:
+                target = unescape(href["double"] or href["single"] or href["bare"] or "")
+                self._link = (target, len(self.pieces))
+
+    def _end_link(self) -> None:
+        if self._link is not None:
+            target, begin = self._link
+            self._link = None
             if target.startswith(("http:", "https:")) and target not in "".join(self.pieces[begin:]):
                 self.pieces.append(f" ({target})")
 
-    def handle_data(self, data: str) -> None:
-        if not self._unshown:
-            self.pieces.append(" ".join(data.split("\n")))
+    def _says(self, text: str) -> None:
+        if text:
+            self.pieces.append(unescape(text).replace("\n", " "))

@@ -148,8 +148,10 @@ class BrevoServer(MailVendor):
         key = str(uuid.UUID(body["headers"]["idempotencyKey"]))
         if to["email"] in self.unknown:
             return Answer(status=400, body={"code": "invalid_parameter", "message": "email is not valid in to"})
-        if self.keys.setdefault(key, to["email"]) != to["email"]:
-            raise AssertionError("one idempotency key for two messages")
+        if key in self.keys:
+            want(self.keys[key], to["email"], "whom the idempotency key was for")
+            return Answer(status=400, body={"code": "duplicate_parameter", "message": "idempotencyKey is in use"})
+        self.keys[key] = to["email"]
         fields = {"subject": body["subject"], "html": body["htmlContent"], "text": body["textContent"]}
         self.taken.append(Taken(to["email"], fields))
         return Answer(status=201, body={"messageId": f"<brevo-{len(self.taken)}@smtp-relay.mailin.fr>"})

@@ -11,6 +11,7 @@ from executors.providers.graph.dialect import Dialect
 
 MOST_NODES = 10_000
 MOST_RELATIONSHIPS = 50_000
+LONGEST = 16 * 1024 * 1024  # characters of ids
 
 
 def connected(given: Mapping[str, Any], dialect: Dialect) -> Plan[dict[str, Any]]:
@@ -20,7 +21,7 @@ def connected(given: Mapping[str, Any], dialect: Dialect) -> Plan[dict[str, Any]
     if node is None:
         return {"components": [], "count": 0}
     rows = yield Statement(
-        f"MATCH {node.text} RETURN {dialect.id_of('n')} AS n LIMIT {MOST_NODES + 1}", params.values, MOST_NODES
+        f"MATCH {node.text} RETURN {dialect.id_of('n')} AS n LIMIT {MOST_NODES + 1}", params.values, MOST_NODES, LONGEST
     )
     _bounded(rows.truncated, f"more than {MOST_NODES} nodes: name labels")
     above = {str(id): str(id) for id in rows.column("n")}
@@ -32,6 +33,7 @@ def connected(given: Mapping[str, Any], dialect: Dialect) -> Plan[dict[str, Any]
             f"LIMIT {MOST_RELATIONSHIPS + 1}",
             params.values,
             MOST_RELATIONSHIPS,
+            LONGEST,
         )
         _bounded(pairs.truncated, f"more than {MOST_RELATIONSHIPS} relationships: name types")
         for row in pairs.kept:

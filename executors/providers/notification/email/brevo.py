@@ -1,7 +1,7 @@
 """E-mail by Brevo's API: https://developers.brevo.com/reference/sendtransacemail.
 
-Its idempotency key stands among the headers of the message, a UUID that it keeps for some minutes
-(https://developers.brevo.com/docs/heterogenous-versions-batch-emails).
+Its idempotency key stands among the headers of the message, a UUID that it keeps for 30 minutes; a key that it knows is
+answered as a duplicate (https://developers.brevo.com/docs/heterogenous-versions-batch-emails).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Brevo(OneByOne):
         try:
             answer = await exchange.call("Brevo", "POST", url, self._occasion, headers=self._headers, json=body)
         except exchange.Answered as error:
-            if error.status == 400 and "idempotency" in str(error.body.get("message", "")).lower():
+            if error.body.get("code") == "duplicate_parameter":  # of which only the key can be one
                 return Accepted()  # an earlier attempt got through, and did not hear of it
             raise
         return Accepted(answer.text("messageId"))

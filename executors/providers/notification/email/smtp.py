@@ -21,6 +21,7 @@ from typing import Any
 from core import clock
 from executors import base
 from executors.base import AttemptFailed
+from executors.catalog.formats import is_email
 from executors.providers.notification.delivery import Accepted, Email, Occasion, Refused, Report
 from executors.reach.addresses import checked
 from executors.reach.threads import Threads
@@ -38,7 +39,10 @@ class Smtp:
     at_once = 50
 
     def __init__(self, settings: Mapping[str, Any], occasion: Occasion) -> None:
+        """Raises AttemptFailed for a sender that a reference made wrong: it goes into commands and headers."""
         self._settings, self._occasion = settings, occasion
+        if not is_email(settings["sender_email"]):
+            raise AttemptFailed(base.VALIDATION_ERROR, "the sender_email of the environment is not an e-mail address")
 
     async def send(self, message: Email, recipients: Sequence[str], report: Report) -> None:
         session = Session(self._settings, self._occasion)
@@ -84,6 +88,8 @@ class Session:
             if self._settings.get("auth"):
                 auth = self._settings["auth"]
                 self._client.login(auth["user"], auth["pass"])
+        except UnicodeEncodeError:
+            raise self._told(base.VALIDATION_ERROR, "takes logins of ASCII characters only: change auth") from None
         except (smtplib.SMTPException, OSError) as error:
             raise self._failed(error) from None
 
@@ -216,7 +222,7 @@ class _Client(smtplib.SMTP):
 
     def __init__(self, address: str, timeout: float, tls: ssl.SSLContext | None, aborted: Callable[[], bool]) -> None:
         self._address, self._tls, self._aborted = address, tls, aborted
-        super().__init__(local_hostname=socket.gethostname() or "localhost", timeout=timeout)
+        super().__init__(local_hostname="localhost", timeout=timeout)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         self._host = host  # whom STARTTLS checks the certificate for
@@ -224,7 +230,15 @@ class _Client(smtplib.SMTP):
         if self._aborted():  # while it connected, when there was nothing to hang up yet
             plain.close()
             raise smtplib.SMTPServerDisconnected("the session was closed")
+        self.local_hostname = _own_name(plain)
         return self._tls.wrap_socket(plain, server_hostname=host) if self._tls is not None else plain
+
+
+def _own_name(connected: socket.socket) -> str:
+    """How this side introduces itself (RFC 5321 §4.1.4): by a full name, else by its address. Asks no name server."""
+    name = socket.gethostname()
+    address = str(connected.getsockname()[0])
+    return name if "." in name else f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
 def _plain(text: bytes | str) -> str:

@@ -1,7 +1,7 @@
 """SMS by Vonage (formerly Nexmo): its SMS API, https://developer.vonage.com/en/api/sms.
 
 It answers 200 whatever becomes of a message; the status of each part says that
-(https://developer.vonage.com/en/messaging/sms/guides/troubleshooting-sms). It knows no idempotency key; the run is
+(https://developer.vonage.com/messaging/sms/guides/troubleshooting-sms). It knows no idempotency key; the run is
 told as `client-ref`, which its receipts bring back.
 """
 

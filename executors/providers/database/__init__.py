@@ -1,0 +1,1 @@
+"""Databases: one request, read from an input, that each provider carries out in its own language."""
