@@ -193,22 +193,26 @@ def test_a_full_disk_may_be_tried_again_and_leaves_nothing(
 
 def test_an_upload_that_is_cancelled_leaves_nothing(folder: Path) -> None:
     store = LocalStore({"path": str(folder)})
+    begun = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
+        yield b"x" * PART_BYTES
         while True:
             yield b"x" * PART_BYTES
-            await asyncio.sleep(0)
+            begun.set()  # a part is stored
 
     async def cancelled() -> None:
         moving = asyncio.create_task(transfer.move(store, "a", endless(), "text/plain"))
-        while not any(folder.rglob("*/*")):
-            await asyncio.sleep(0.01)
+        await begun.wait()
         moving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await moving
 
     asyncio.run(cancelled())
 
+    deadline = time.monotonic() + 5
+    while any((folder / UNFINISHED).iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert [path.name for path in folder.rglob("*")] == [UNFINISHED]
 
 

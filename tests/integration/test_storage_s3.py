@@ -236,16 +236,18 @@ def test_a_call_is_cut_at_its_deadline_and_its_thread_is_free(receiver: Receiver
 
 def test_an_upload_that_is_cancelled_throws_its_parts_away(server: S3Server) -> None:
     store = S3Store(server.connection)
+    begun = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
+        yield b"x" * PART_BYTES
         while True:
             yield b"x" * PART_BYTES
-            await asyncio.sleep(0)
+            begun.set()  # a part is stored
 
     async def cancelled() -> None:
         moving = asyncio.create_task(transfer.move(store, "endless", endless(), "text/plain"))
-        while not server.client.list_multipart_uploads(Bucket=server.bucket).get("Uploads"):
-            await asyncio.sleep(0.05)
+        await begun.wait()
+        assert server.client.list_multipart_uploads(Bucket=server.bucket)["Uploads"]
         moving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await moving
@@ -253,6 +255,9 @@ def test_an_upload_that_is_cancelled_throws_its_parts_away(server: S3Server) -> 
     asyncio.run(cancelled())
     store.close()
 
+    deadline = time.monotonic() + 5
+    while server.client.list_multipart_uploads(Bucket=server.bucket).get("Uploads") and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert server.client.list_multipart_uploads(Bucket=server.bucket).get("Uploads", []) == []
     with pytest.raises(AttemptFailed, match="NoSuchKey"):
         S3Store(server.connection).read("endless", 1)
