@@ -12,6 +12,9 @@ import pytest
 
 from core.errors import Invalid, NotFound
 from executors.base import AttemptFailed, Done, Failed
+from executors.catalog import document
+from executors.catalog.components import open_one
+from executors.catalog.schema import read_document
 from tests.integration.function_world import World
 from tests.servers.local import free_port
 from tests.servers.receiver import Answer, Receiver
@@ -227,3 +230,17 @@ def test_a_check_asks_without_running_the_function(receiver: Receiver) -> None:
     with pytest.raises(AttemptFailed) as caught:
         World({}, url=f"http://127.0.0.1:{free_port()}/f").tried()
     assert caught.value.failed.code == "CONNECTION_ERROR"
+
+
+def test_a_catalog_with_functions_can_be_exported_and_stored_again() -> None:
+    world = World({"type": "celery", "tasks": ["a.b"]}, broker_url="redis://:pass-secret@h/0", queue="q")
+    exported = document.export(world.product)
+
+    (function,) = exported["functions"]
+    assert function["envs"]["prd"] == {"broker_url": {"set": True}, "queue": "q"}
+    document.store("shop", read_document(exported, "shop"), prune=True)
+
+    assert document.export(world.product) == exported
+    opened = open_one("function", product_id=world.product.pk, environment_id=world.env.pk, tag="nightly")
+    assert opened.connection["broker_url"] == "redis://:pass-secret@h/0"
+    assert "pass-secret" not in repr(opened)

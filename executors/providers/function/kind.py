@@ -159,7 +159,7 @@ KIND = ShapedKind(
     plural="functions",
     namespaces=("functions",),
     target="function",
-    event_fields=("function",),
+    event_fields=(),  # a function is called as a whole
     component={
         "method": Text(choices=METHODS, fold=str.upper),
         "tasks": Texts(pattern=_TASK),
