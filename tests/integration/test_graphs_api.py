@@ -64,6 +64,7 @@ def test_a_saved_action_is_dispatched_by_either_name(api: Api) -> None:
         ({"env": "stg"}, 404, "graph", "environment 'stg' of product 'my-app' has no connection for graph"),
         ({"operation": "deleteNodez"}, 400, "operation", "did you mean 'deleteNode'?"),
         ({"input": {}}, 400, "input.where", "allowAll: true"),
+        ({"input": {"filter": {}}}, 400, "input.filter", "allowAll: true"),
         ({"input": {"filter": {"a`b": 1}}}, 400, "input.filter.a`b", "is not a name"),
         ({"input": {"filter": {"a": {"$lessThan": 1}}}}, 400, "input.filter.a.$lessThan", "is not one of"),
         ({"input": {"filtr": {"a": 1}, "allowAll": True}}, 400, "input.filtr", "did you mean 'filter'?"),

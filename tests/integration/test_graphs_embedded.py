@@ -69,7 +69,7 @@ def test_a_file_that_is_no_graph_is_told(graph: GraphWorld) -> None:
     Path(graph.connection["path"]).write_bytes(b"hello" * 5000)
     assert "is not the file of an embedded graph" in graph.failed("countNodes").message
 
-    away = GraphWorld("embedded", {"path": graph.connection["path"] + ".d/none/graph"})
+    away = GraphWorld("embedded", {"path": graph.connection["path"] + ".lock/none/graph"})
     failed = away.failed("countNodes")
 
     assert (failed.code, failed.message) == ("CONNECTION_ERROR", "the folder for 'graph' does not exist: make it first")

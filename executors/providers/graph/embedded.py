@@ -160,7 +160,7 @@ def _database(ladybug: Any, path: str, deadline: float, attempt: Attempt) -> Any
         try:
             return ladybug.Database(path, buffer_pool_size=BUFFER_BYTES, max_num_threads=1, max_db_size=LARGEST_BYTES)
         except RuntimeError as error:
-            if "lock" not in str(error).lower():
+            if "Could not set lock" not in str(error):
                 raise _cannot_open(path, error) from error
             if time.monotonic() > deadline:
                 raise _busy(path) from error
@@ -199,6 +199,9 @@ def _rows(connection: Any, statement: Statement, attempt: Attempt) -> Rows:
         names = found.get_column_names()
         while found.has_next():
             rows.add({name: as_json(value) for name, value in zip(names, found.get_next(), strict=True)})
+    except (RuntimeError, ValueError) as error:
+        attempt.go_on()
+        raise _told(error) from error
     finally:
         found.close()
     return rows

@@ -126,7 +126,6 @@ _FOLDED = {name.lower(): name for name in OPERATIONS} | {
 SCHEMA = frozenset(name for name in OPERATIONS if name.startswith("schema."))
 _CONTROL = {"begin", "begintransaction", "commit", "committransaction", "rollback", "rollbacktransaction"}
 
-_EMBEDDED = "an embedded graph"
 NOT_THERE: Mapping[str, Mapping[str, str]] = {
     "embedded": {
         **dict.fromkeys(
@@ -190,22 +189,27 @@ def wrong_request(operation: str, input: Any, path: str, type: str) -> Iterator[
         return
     yield from unknown_fields(input, [word for name, each in known.items() for word in (name, *each.aliases)], path)
     values: dict[str, Any] = {}
+    where = "where"
     for name, each in known.items():
         spelling = next((word for word in (name, *each.aliases) if input.get(word) is not None), None)
         if spelling is not None:
             values[name] = input[spelling]
+            where = spelling if name == "where" else where
             yield from each.check(input[spelling], dotted(path, spelling))
         elif each.required:
             yield FieldError(dotted(path, name), "required", "is required")
-    yield from _wrong_together(operation, values, path, type)
+    yield from _wrong_together(operation, values, path, type, where)
 
 
-def _wrong_together(operation: str, values: Mapping[str, Any], path: str, type: str) -> Iterator[FieldError]:
+def _wrong_together(
+    operation: str, values: Mapping[str, Any], path: str, type: str, where: str
+) -> Iterator[FieldError]:
+    """What is wrong with options beside each other. `where` is how the conditions are spelled in this input."""
     if "allowAll" in OPERATIONS[operation] and "id" not in values and values.get("allowAll") is not True:
         ends = "types" in OPERATIONS[operation] and ("startNodeId" in values or "endNodeId" in values)
         if not values.get("where") and not ends and not isinstance(values.get("allowAll"), Unknown):
             yield FieldError(
-                dotted(path, "where"), "required", f"is required: {operation} without a filter needs allowAll: true"
+                dotted(path, where), "required", f"is required: {operation} without a filter needs allowAll: true"
             )
     if operation == "findRelationships" and values.get("direction") and "startNodeId" not in values:
         yield FieldError(dotted(path, "direction"), "invalid", "needs a startNodeId, from which it is seen")

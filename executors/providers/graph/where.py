@@ -49,6 +49,8 @@ def wrong_where(where: Any, path: str, depth: int = 0) -> Iterator[FieldError]:
     if depth > DEEPEST or len(where) > MOST_CONDITIONS:
         yield FieldError(path, "invalid", f"holds too much: {DEEPEST} levels of at most {MOST_CONDITIONS} conditions")
         return
+    if depth and not where:  # it would hold of everything, and hide that a filter is empty
+        yield FieldError(path, "required", "must hold a condition")
     for name, value in where.items():
         at = dotted(path, name)
         if name.startswith("$"):
