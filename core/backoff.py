@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,3 +48,19 @@ def delay_ms(config: RetryConfig, retry: int, *, random: float) -> float:
     if config.jitter:
         return delay * (1 - 0.5 * random)
     return delay
+
+
+_DEFAULT = RetryConfig()
+
+
+def read_retry_config(data: Mapping[str, Any]) -> RetryConfig:
+    """A stored `retryConfig` (the API's spelling) as a value."""
+    return RetryConfig(
+        initial_delay=data.get("initialDelay", _DEFAULT.initial_delay),
+        max_delay=data.get("maxDelay", _DEFAULT.max_delay),
+        backoff_multiplier=data.get("backoffMultiplier", _DEFAULT.backoff_multiplier),
+        retryable_errors=tuple(data.get("retryableErrors", ())),
+        non_retryable_errors=tuple(data.get("nonRetryableErrors", ())),
+        jitter=data.get("jitter", True),
+        jitter_percent=data.get("jitterPercent"),
+    )

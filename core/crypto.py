@@ -2,18 +2,21 @@
 
 Owns the format `v1.<key id>.<Fernet token>`. A sealed value names the key that opens it
 (so that a missing key is told by its id) and holds a digest of its context, so that a row
-copied to another product, environment or field does not open there. Never logs a value,
-and no error text holds one.
+copied to another product, environment or field does not open there. From the same ring come
+keys for one purpose each, which sign and fingerprint. Never logs a value, and no error text
+holds one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -45,6 +48,17 @@ def reseal(sealed: str) -> str:
     return ring().reseal(sealed)
 
 
+def fingerprint(value: str, purpose: str) -> str:
+    """64 hexadecimal digits that are the same for the same value, and tell nothing of it to who lacks the ring."""
+    return next(iter(fingerprints(value, purpose)))
+
+
+def fingerprints(value: str, purpose: str) -> tuple[str, ...]:
+    """The fingerprint under each key of the ring, the first one's first: as it was made before a rotation."""
+    text = value.encode("utf-8", "surrogatepass")
+    return tuple(hmac.new(key, text, hashlib.sha256).hexdigest() for key in ring().derived(purpose).values())
+
+
 def ring() -> KeyRing:
     """The ring of FIELD_ENCRYPTION_KEYS. ImproperlyConfigured where one is not a key."""
     return _ring(tuple(settings.FIELD_ENCRYPTION_KEYS))
@@ -65,6 +79,7 @@ class KeyRing:
                     f"FIELD_ENCRYPTION_KEYS: number {position} is not a key: it must be 32 bytes as URL-safe base 64"
                 ) from None
         self.key_ids = tuple(key_id(key) for key in keys)
+        self._keys = tuple(keys)
         self._fernet = MultiFernet(fernets)
 
     def seal(self, value: str, context: str) -> str:
@@ -89,6 +104,13 @@ class KeyRing:
             return f"{_FORMAT}.{self.key_ids[0]}.{self._fernet.rotate(token).decode('ascii')}"
         except InvalidToken:
             raise CannotOpen("a sealed value was altered or cut") from None
+
+    def derived(self, purpose: str) -> Mapping[str, bytes]:
+        """For each key of the ring one of 32 bytes for `purpose` alone, by the ring's key ids, the first one first."""
+        return {
+            name: HKDF(hashes.SHA256(), 32, salt=None, info=b"ductape:" + purpose.encode()).derive(key.encode())
+            for name, key in zip(self.key_ids, self._keys, strict=True)
+        }
 
     def _split(self, sealed: str) -> tuple[str, bytes]:
         version, _, rest = sealed.partition(".")

@@ -15,6 +15,7 @@ OF_ANSWERS = frozenset(
         "unknown_time_zone",
         "no_occurrence",
         "unknown_namespace",
+        "session_invalid",
         "expression_invalid",
         "expression_unsupported",
     }

@@ -27,6 +27,7 @@ PROBLEMS = {
     "403": "The key lacks a scope",
     "404": "It does not exist, at least not for this key",
     "409": "The state does not allow it, or somebody else was first",
+    "412": "It was changed after it was read (If-Match)",
     "413": "The body is too long",
     "415": "The body is not JSON",
     "422": "The idempotency key was used for another request",

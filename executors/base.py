@@ -7,7 +7,7 @@ it makes one attempt and says how it ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,15 +24,24 @@ FORBIDDEN = "FORBIDDEN"
 LOST = "LOST"  # the worker died and `on_lost` is "fail"
 POISON = "POISON"  # the run lost its worker three times
 CANCELLED = "CANCELLED"
+SESSION_EXPIRED = "SESSION_EXPIRED"  # the job's session has expired or was revoked: nothing was sent
 RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"  # the answer, unpacked, is longer than its action allows
 INTERNAL_ERROR = "INTERNAL_ERROR"  # an executor raised what it should not have
 
 CODES = frozenset(
     {
         TIMEOUT, RATE_LIMITED, SERVICE_UNAVAILABLE, CONNECTION_ERROR, VALIDATION_ERROR, NOT_FOUND, UNAUTHORIZED,
-        FORBIDDEN, LOST, POISON, CANCELLED, RESPONSE_TOO_LARGE, INTERNAL_ERROR,
+        FORBIDDEN, LOST, POISON, CANCELLED, SESSION_EXPIRED, RESPONSE_TOO_LARGE, INTERNAL_ERROR,
     }
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The session that a job was dispatched with, verified for this attempt: what `$Session{…}` reads."""
+
+    tag: str
+    data: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +61,9 @@ class Call:
     timeout: float  # seconds left for this attempt
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)  # set when the run is taken away
     steps: Steps | None = None  # none in an isolated process
+    session: Session | None = None  # of a job that was dispatched with one
+    literal: bool = False  # `input` is data: nothing in it is an expression any more
+    was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,8 @@ class Gone(Exception):
 
 class Executor(Protocol):
     """How one namespace's jobs are run. One that fails with codes besides CODES names them in `codes`, an
-    attribute of its class: a dispatch refuses others in its `retryConfig`."""
+    attribute of its class: a dispatch refuses others in its `retryConfig`. One that resolves expressions has
+    `resolved_input(call)`, the input as it will be used: without it, an input with any is never cached."""
 
     isolated: bool  # True: may crash or burn CPU, so every run gets a process of its own
 

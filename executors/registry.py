@@ -18,6 +18,13 @@ from executors.base import CODES, Executor
 
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
+    "features": "executors.namespaces.features.FeaturesExecutor",
+    "graphs": "executors.namespaces.graphs.GraphsExecutor",
+    "graphs.action": "executors.namespaces.graphs_action.GraphsActionExecutor",
+    "notifications": "executors.namespaces.notifications.NotificationsExecutor",
+    "storage": "executors.namespaces.storage.StorageExecutor",
+    "functions": "executors.namespaces.functions.FunctionsExecutor",
+    "events": "executors.namespaces.events.EventsExecutor",
     "databases": "executors.namespaces.databases.DatabasesExecutor",
     "databases.action": "executors.namespaces.databases_action.DatabasesActionExecutor",
 }

@@ -16,6 +16,8 @@ from django.db import connection
 
 from core.clock import database_now
 from core.times import EPOCH
+from executors import caching
+from executors.sessions import counting
 from jobs.lifecycle.prune import prune
 from jobs.models import Chore
 from jobs.operations import idempotency
@@ -44,6 +46,8 @@ def _prune_in_turn() -> None:
         if not take(PRUNE, PRUNE_EVERY):
             return
         idempotency.prune()
+        caching.prune()
+        counting.prune()
         if settings.RETENTION_DAYS > 0:  # 0: everything is kept
             done = prune(timedelta(days=settings.RETENTION_DAYS), seconds=PRUNE_SECONDS)
             logger.info(

@@ -28,7 +28,7 @@ class Job(models.Model):
     namespace = models.CharField(max_length=30)
     target = models.JSONField()  # {"app": …, "event": …}
     input = models.JSONField()
-    session = models.TextField(blank=True, default="")  # "tag:jwt", encrypted
+    session = models.TextField(blank=True, default="")  # opened at dispatch, sealed for this job (`lifecycle.create`)
     cache = models.CharField(max_length=120, blank=True, default="")
     labels = models.JSONField(default=dict)
 

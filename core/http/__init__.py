@@ -1,10 +1,11 @@
 """The one guarded outgoing HTTP client. Nothing else in the system opens outgoing HTTP.
 
-`await send(HttpRequest(...))` answers an HttpResponse or raises one of the errors below. The
-library under it is known in `core.http.client` and `core.http.pool` only.
+`await send(HttpRequest(...))` answers an HttpResponse or raises one of the errors below;
+`async with stream(HttpRequest(...))` hands out the body as it comes. The library under them is
+known in `core.http.client` and `core.http.pool` only.
 """
 
-from core.http.client import send
+from core.http.client import HttpStream, send, stream
 from core.http.egress import check_address
 from core.http.messages import (
     BadResponse,
@@ -28,6 +29,7 @@ __all__ = [
     "HttpError",
     "HttpRequest",
     "HttpResponse",
+    "HttpStream",
     "HttpTimeout",
     "InvalidRequest",
     "ResponseTooLarge",
@@ -36,4 +38,5 @@ __all__ = [
     "check_url",
     "close",
     "send",
+    "stream",
 ]

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from multidict import CIMultiDictProxy
 
 from core.http.egress import check_address
@@ -43,6 +46,7 @@ _HEADERS = {
     "accept-encoding": "Accept-Encoding: gzip, deflate",
     "accept": "Accept: */*",
 }  # as they are written; the caller's of the same name takes the place of one
+_HEADERS_OF_PLAIN = {**_HEADERS, "accept-encoding": "Accept-Encoding: identity"}  # where no body is unpacked
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # no length is told where there is no body
 
 
@@ -51,16 +55,98 @@ async def send(request: HttpRequest) -> HttpResponse:
 
     Not followed: redirects. Not repeated: anything. Cancelling the task closes the connection.
     """
-    origin, target = split_url(request.url)
-    check_headers(request.headers)
-    message = _written(request, origin, target)
-    if _is_literal(origin.host):
-        check_address(origin.host)  # it is not resolved; other spellings of one are
-    try:
+    origin, message = _checked(request)
+    with _told(origin, request.timeout):
         async with asyncio.timeout(request.timeout):
             return await _exchange(request, origin, message)
+
+
+@asynccontextmanager
+async def stream(request: HttpRequest) -> AsyncIterator[HttpStream]:
+    """Send one request, and read the body of its answer as it comes, never more of it than a piece in memory.
+
+    What holds for `send` holds here: its errors (from entering, and from each piece), its one deadline, which goes
+    on while the body is read, and its limit on the bytes of the body. The body is not unpacked: none is asked for.
+    Leaving before its end closes the connection.
+    """
+    origin, message = _checked(request, unpacks=False)
+    until = asyncio.get_running_loop().time() + request.timeout
+    connection: Connection | None = None
+    try:
+        with _told(origin, request.timeout):
+            async with asyncio.timeout_at(until):
+                connection = await pool().connection(origin)
+                answer, content = await _answer(request, connection, message)
+                headers = _lowered(answer.headers)
+                if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+                    raise BadResponse(f"{origin} packed its answer, although none was to be packed")
+        coming = HttpStream(
+            status=answer.code, reason=answer.reason or "", headers=headers,
+            request=request, origin=origin, until=until, content=content,
+        )  # fmt: skip
+        yield coming
+        if coming.complete:
+            _keep(connection)
+    finally:
+        if connection is not None:
+            _hang_up(connection)
+
+
+class HttpStream:
+    """An answer of which the head is there. Header names are in lower case."""
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        reason: str,
+        headers: dict[str, str],
+        request: HttpRequest,
+        origin: Origin,
+        until: float,  # by the clock of the event loop
+        content: StreamReader,
+    ) -> None:
+        self.status, self.reason, self.headers = status, reason, headers
+        self.complete = False  # the body was read to its end
+        self._request, self._origin, self._until, self._content = request, origin, until, content
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, once, in pieces of some 100 kB. Raises an HttpError."""
+        left = self._request.max_response_bytes
+        while piece := await self._next():
+            left -= len(piece)
+            if left < 0:
+                raise ResponseTooLarge(f"{self._origin} answered more than {self._request.max_response_bytes} bytes")
+            yield piece
+        self.complete = True
+
+    async def _next(self) -> bytes:
+        """The next piece, empty at the end of the body."""
+        with _told(self._origin, self._request.timeout):
+            async with asyncio.timeout_at(self._until):
+                piece = b""
+                while not piece and not self._content.at_eof():
+                    piece = await self._content.readany()
+                return piece
+
+
+def _checked(request: HttpRequest, *, unpacks: bool = True) -> tuple[Origin, bytes]:
+    """Where the request goes, and as it is sent there. Raises InvalidRequest and EgressForbidden."""
+    origin, target = split_url(request.url)
+    check_headers(request.headers)
+    message = _written(request, origin, target, unpacks=unpacks)
+    if _is_literal(origin.host):
+        check_address(origin.host)  # it is not resolved; other spellings of one are
+    return origin, message
+
+
+@contextmanager
+def _told(origin: Origin, timeout: float) -> Iterator[None]:
+    """What goes wrong in here is told as one of ours."""
+    try:
+        yield
     except TimeoutError:
-        raise HttpTimeout(f"no complete answer from {origin} within {request.timeout:.3g} s") from None
+        raise HttpTimeout(f"no complete answer from {origin} within {timeout:.3g} s") from None
     except EgressForbidden as error:
         raise EgressForbidden(f"{origin}: {error}") from None
     except aiohttp.ClientConnectorDNSError:
@@ -79,40 +165,60 @@ async def send(request: HttpRequest) -> HttpResponse:
 
 async def _exchange(request: HttpRequest, origin: Origin, written: bytes) -> HttpResponse:
     connection = await pool().connection(origin)
-    protocol, transport = connection.protocol, connection.transport
     try:
-        if protocol is None or transport is None:
-            raise aiohttp.ServerDisconnectedError
-        protocol.set_response_params(
-            skip_payload=request.method.upper() == "HEAD",
-            read_until_eof=True,
-            auto_decompress=False,
-            read_bufsize=_PIECE,
-        )
-        transport.write(written)
-        answer, content = await protocol.read()
-        while answer.code < 200 and answer.code != 101:  # on its way: the answer is still to come
-            answer, content = await protocol.read()
+        answer, content = await _answer(request, connection, written)
         headers = _lowered(answer.headers)
         body, complete = await _read(content, headers.get("content-encoding", ""), request.max_response_bytes, origin)
-        if complete and not transport.get_write_buffer_size():
-            connection.release()
-        elif not complete and not request.truncate:
+        if complete:
+            _keep(connection)
+        elif not request.truncate:
             raise ResponseTooLarge(f"{origin} answered more than {request.max_response_bytes} bytes")
         return HttpResponse(
             status=answer.code, reason=answer.reason or "", headers=headers, body=body, truncated=not complete
         )
     finally:
-        if connection.protocol is not None:  # it was not released: it is of no more use
-            if transport is not None and transport.get_write_buffer_size():
-                transport.abort()  # closing would wait until the other side has read what is left of the request
-            connection.close()
+        _hang_up(connection)
 
 
-def _written(request: HttpRequest, origin: Origin, target: str) -> bytes:
+async def _answer(
+    request: HttpRequest, connection: Connection, written: bytes
+) -> tuple[RawResponseMessage, StreamReader]:
+    """Write the request; the head of its answer, and where its body comes."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None:
+        raise aiohttp.ServerDisconnectedError
+    protocol.set_response_params(
+        skip_payload=request.method.upper() == "HEAD",
+        read_until_eof=True,
+        auto_decompress=False,
+        read_bufsize=_PIECE,
+    )
+    transport.write(written)
+    answer, content = await protocol.read()
+    while answer.code < 200 and answer.code != 101:  # on its way: the answer is still to come
+        answer, content = await protocol.read()
+    return answer, content
+
+
+def _keep(connection: Connection) -> None:
+    """The answer was read to its end: the connection can be used again, unless it still has to send."""
+    if connection.transport is not None and not connection.transport.get_write_buffer_size():
+        connection.release()
+
+
+def _hang_up(connection: Connection) -> None:
+    """Close the connection, unless it was kept."""
+    if connection.protocol is not None:  # it was not released: it is of no more use
+        transport = connection.transport
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()  # closing would wait until the other side has read what is left of the request
+        connection.close()
+
+
+def _written(request: HttpRequest, origin: Origin, target: str, *, unpacks: bool) -> bytes:
     """The request as it is sent. Raises InvalidRequest."""
     method, body = check_method(request.method), request.body
-    headers = dict(_HEADERS)
+    headers = dict(_HEADERS if unpacks else _HEADERS_OF_PLAIN)
     for name, value in request.headers.items():
         headers[name.lower()] = f"{name}: {value}"
     lines = [f"{method} {target} HTTP/1.1\r\nHost: {origin.authority}", *headers.values()]

@@ -220,7 +220,7 @@ class ComponentAdmin(DocumentAdmin):
         return row.kind == APP
 
     def remove(self, row: Component, actor: str) -> None:
-        editing.remove_part(row.product, actor=actor, app=row.tag)
+        editing.remove_part(row, actor=actor)
 
     @admin.display(description="connections")
     def reached_in(self, component: Component) -> SafeString | str:
@@ -256,7 +256,7 @@ class ConnectionAdmin(DocumentAdmin):
 
     def remove(self, row: Connection, actor: str) -> None:
         component = row.component
-        editing.remove_part(component.product, actor=actor, app=component.tag, env=row.environment.slug)
+        editing.remove_part(component, actor=actor, env=row.environment.slug)
 
     def get_urls(self) -> list[URLPattern]:
         urls: list[URLPattern] = super().get_urls()
@@ -330,7 +330,7 @@ class SavedEventAdmin(DocumentAdmin):
         return row.component.kind == APP
 
     def remove(self, row: SavedEvent, actor: str) -> None:
-        editing.remove_part(row.component.product, actor=actor, app=row.component.tag, event=row.tag)
+        editing.remove_part(row.component, actor=actor, event=row.tag)
 
     @admin.display(description="product")
     def product(self, row: SavedEvent) -> str:

@@ -125,7 +125,7 @@ def read_event(data: Any, path: str, problems: Problems) -> EventEntry | None:
             settings[name] = text
     _read_call(reader, settings)
     if (body := reader.value("body", dict)) is not None:
-        settings["body"] = _read_body_schema(body, reader)
+        settings["body"] = read_json_schema(body, reader, "body")
     if (success := reader.value("success", list)) is not None:
         if not success or not all(type(code) is int and 200 <= code <= 599 for code in success):
             reader.problem("success", "must be a list of status codes between 200 and 599")
@@ -208,13 +208,14 @@ def _references(text: str, reader: Reader, name: str) -> bool:
     return True
 
 
-def _read_body_schema(schema: dict[str, Any], reader: Reader) -> dict[str, Any]:
-    for at, keyword in _refused(schema, "body"):
-        reader.problem(at, f"the keyword {keyword!r} is not supported in a body's schema", "not_supported")
+def read_json_schema(schema: dict[str, Any], reader: Reader, name: str) -> dict[str, Any]:
+    """The JSON Schema in the field `name`, told of where it is none, or may not be checked in bounded time."""
+    for at, keyword in _refused(schema, name):
+        reader.problem(at, f"the keyword {keyword!r} is not supported in such a schema", "not_supported")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        at = ".".join(["body", *(str(part) for part in error.absolute_path)])
+        at = ".".join([name, *(str(part) for part in error.absolute_path)])
         reader.problem(at, f"is not JSON Schema: {error.message[:200]}")
     return schema
 

@@ -1,21 +1,24 @@
-"""Can an app be reached in an environment? Tried for real, over the guarded client, and told in words.
+"""Can a component be reached in an environment? Tried for real, and told in words.
 
-For people who are setting up a connection: the admin's button and the API's `check`. Sends one GET to
-the base URL, with the app's headers and auth. Never stores anything, and shows no secret.
+For people who are setting up a connection: the admin's button and the API's `check`. An app gets one GET to
+its base URL, with its headers and auth; other kinds say how (`Kind.check`). Never stores anything, shows no secret.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 
 from core import http
 from core.errors import ApiError
 from core.tenancy.models import Environment
 from executors import base
+from executors.catalog import kinds
 from executors.catalog.actions import OpenedAction
-from executors.catalog.models import Component, SavedEvent
+from executors.catalog.components import opened as open_component
+from executors.catalog.models import Component, Connection, SavedEvent
 from executors.catalog.resolve import open_call
 from executors.catalog.values import values_of
 from executors.exchange.answers import failed_exchange
@@ -44,14 +47,42 @@ def check_connection(component: Component, environment: Environment) -> CheckRes
         detail = f"there is no connection in environment {environment.slug!r}: give it a base_url"
         return CheckResult(ok=False, detail=detail, code="connection_not_found")
     connection.component = component
+    if component.kind != "app":
+        return _with_time(began, _tried_component(component, connection, environment))
     made_up = SavedEvent(component=component, tag="check", settings={"method": "GET", "resource": ""})
     try:
         action = open_call(component, connection, made_up, values_of(component.product_id, environment.pk))
     except ApiError as error:
         return CheckResult(ok=False, detail=error.detail, code=error.code)
-    result = asyncio.run(_tried(action))
-    took = round((time.monotonic() - began) * 1000)
-    return CheckResult(ok=result.ok, detail=result.detail, code=result.code, status=result.status, duration_ms=took)
+    return _with_time(began, asyncio.run(_tried(action)))
+
+
+def _with_time(began: float, result: CheckResult) -> CheckResult:
+    return replace(result, duration_ms=round((time.monotonic() - began) * 1000))
+
+
+def _tried_component(component: Component, connection: Connection, environment: Environment) -> CheckResult:
+    module, _, name = kinds.get(component.kind).check.rpartition(".")
+    if not module:
+        return CheckResult(ok=False, detail=f"a {component.kind} has no connection to check", code="not_supported")
+    try:
+        opened = open_component(component, connection, None, environment.pk)
+    except ApiError as error:
+        return CheckResult(ok=False, detail=error.detail, code=error.code)
+
+    async def tried() -> CheckResult:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                said: str = await getattr(import_module(module), name)(opened)
+        except base.AttemptFailed as error:
+            return CheckResult(ok=False, detail=opened.redact(error.failed.message), code=error.failed.code)
+        except TimeoutError:
+            return CheckResult(ok=False, detail=f"no answer within {CHECK_SECONDS:.0f} s", code=base.TIMEOUT)
+        finally:
+            await http.close()
+        return CheckResult(ok=True, detail=opened.redact(said))
+
+    return asyncio.run(tried())
 
 
 async def _tried(action: OpenedAction) -> CheckResult:

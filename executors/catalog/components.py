@@ -85,9 +85,11 @@ def opened(
 ) -> Opened:
     """A component in one environment, secrets opened. Raises NotFound for a secret, and Unreadable."""
     values = values_of(component.product_id, environment_id)
+    if connection is None:  # its texts belong to its runs: nothing is opened for all of them
+        found = _as_found(component, None, saved, environment_id, values)
+        return Opened(found=found, connection=component.settings, secrets=(), key=f"{component.pk}:{environment_id}")
     written = with_values(component.settings, open_sealed(component))
-    if connection is not None:
-        written |= with_values(connection.settings, open_sealed(connection))
+    written |= with_values(connection.settings, open_sealed(connection))
     texts = texts_in(written)
     must_know(
         values,
@@ -96,7 +98,7 @@ def opened(
     )
     settings = opened_texts(written, lambda text: open_references(text, values))
     keys = {key for text in texts for reference in references_in(text) for key in values.secrets_behind(reference)}
-    sealed = [*open_sealed(component).values(), *(open_sealed(connection).values() if connection is not None else ())]
+    sealed = [*open_sealed(component).values(), *open_sealed(connection).values()]
     hidden = [values.secret(key) for key in keys]
     hidden += [open_references(value, values) for value in sealed]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -151,7 +153,7 @@ def _find(kind: str, product_id: int, environment_id: int, tag: str, event: str 
     component, connection, saved = rows(kind, product_id, environment_id, tag, event)
     values = values_of(product_id, environment_id)
     # What is sealed stays closed here: references in it are told by the worker, and by a check of the connection.
-    texts = texts_in(component.settings) + (texts_in(connection.settings) if connection is not None else [])
+    texts = texts_in(component.settings) + texts_in(connection.settings) if connection is not None else []
     field_of = kinds.get(kind).target
     must_know(values, ((field_of, reference) for text in texts for reference in references_in(text)), environment_id)
     return _as_found(component, connection, saved, environment_id, values)

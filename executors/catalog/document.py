@@ -1,6 +1,6 @@
 """Storing and showing a product's catalog as one document.
 
-Owns the writes of products, environments, secrets and components. One document is one
+Owns the writes of products, environments, secrets, session configurations, caches and components. One document is one
 transaction: all of it is stored, or nothing. A dry run is the real run, rolled back. What the
 document does not name stays, unless it is to be pruned; what it does name becomes what it says.
 """
@@ -18,10 +18,12 @@ from core import crypto, strictjson
 from core.errors import Conflict, FieldError
 from core.tenancy.models import Environment, Product
 from core.tenancy.visibility import forget_places
-from executors.catalog import kinds, resolve
+from executors import caching
+from executors.catalog import declarations, kinds, resolve
+from executors.catalog.declarations import Declaration, Declared
 from executors.catalog.entries import ComponentEntry, Keep, Secrets, with_values
 from executors.catalog.kinds import Kind
-from executors.catalog.models import Component, Connection, SavedEvent, Secret
+from executors.catalog.models import Cache, Component, Connection, SavedEvent, Secret, SessionConfig
 from executors.catalog.reading import Problems
 from executors.catalog.schema import Document, SecretEntry
 from executors.catalog.sealed import open_sealed
@@ -66,7 +68,7 @@ def store(
             if dry_run:
                 transaction.set_rollback(True)
             else:
-                transaction.on_commit(_forget)
+                transaction.on_commit(forget)
     except ProtectedError as error:
         used = ", ".join(sorted({str(row) for row in error.args[1]})[:3]) if len(error.args) > 1 else "something"
         raise Conflict(
@@ -75,7 +77,7 @@ def store(
         ) from None
     except IntegrityError:
         raise Conflict(f"the catalog of {tag!r} was changed by somebody else at the same moment: try again") from None
-    _forget()
+    forget()
     return difference
 
 
@@ -103,12 +105,19 @@ def export(product: Product, *, environment_ids: Collection[int] | None = None) 
         "name": product.name,
         "envs": [{"slug": environment.slug, "name": environment.name} for environment in environments],
         "secrets": [shown for shown in secrets.values() if len(shown) > 1],
+        **{each.plural: listed for each in declarations.ALL if (listed := declared(product, each))},
         **{
             kind.plural: [_export_component(component, slugs) for component in components.get(kind.name, ())]
             for kind in kinds.all_kinds()
             if kind is kinds.APP or kind.name in components
         },
     }
+
+
+def declared(product: Product, declaration: Declaration) -> list[dict[str, Any]]:
+    """The session configurations or caches of a product, as a document says them."""
+    rows = declaration.model._default_manager.filter(product=product).order_by("tag")
+    return [declaration.shown(row) for row in rows]
 
 
 def _export_component(component: Component, slugs: Mapping[int, str]) -> dict[str, Any]:
@@ -130,7 +139,7 @@ def _export_component(component: Component, slugs: Mapping[int, str]) -> dict[st
                     for event in sorted(component.events.all(), key=lambda event: event.tag)
                 ]
             }
-            if kind.event_fields
+            if kind.has_events
             else {}
         ),
     }
@@ -157,6 +166,8 @@ class _Storing:
         self.product = self._store_product()
         self._store_environments()
         self._store_secrets()
+        for declaration in declarations.ALL:
+            self._store_declared(declaration, self.document.declared[declaration.plural])
         stored = {(component.kind, component.tag): component for component in self.product.components.all()}
         for kind in kinds.all_kinds():
             for entry in self.document.components[kind.name]:
@@ -232,6 +243,19 @@ class _Storing:
             self.difference.unchanged += 1
         else:
             self._update(path, secret, value=crypto.seal(entry.value, secret.place))
+
+    def _store_declared(self, declaration: Declaration, given: tuple[Declared, ...]) -> None:
+        rows = declaration.model._default_manager.filter(product=self.product)
+        stored = {row.tag: row for row in rows}
+        for entry in given:
+            path = f"{declaration.plural}.{entry.tag}"
+            row = stored.pop(entry.tag, None)
+            if row is None:
+                rows.create(product=self.product, tag=entry.tag, name=entry.name or entry.tag, **entry.columns)
+                self.difference.created.append(path)
+            else:
+                self._update(path, row, name=entry.name or row.name, **entry.columns)
+        self._remove((f"{declaration.plural}.{tag}", row) for tag, row in stored.items())
 
     def _store_component(self, kind: Kind, given: ComponentEntry, component: Component | None) -> None:
         path = f"{kind.plural}.{given.tag}"
@@ -325,7 +349,9 @@ class _Storing:
             row.delete()
             self.difference.removed.append(path)
 
-    def _refuse_used(self, path: str, row: Component | Connection | SavedEvent | Secret) -> None:
+    def _refuse_used(
+        self, path: str, row: Component | Connection | SavedEvent | Secret | SessionConfig | Cache
+    ) -> None:
         match row:
             case Component():
                 part = part_of(row)
@@ -333,6 +359,8 @@ class _Storing:
                 part = part_of(row.component, environment_id=row.environment_id)
             case SavedEvent():
                 part = part_of(row.component, event=row.tag)
+            case SessionConfig() | Cache():
+                part = declared_part(row)
             case _:
                 return
         count = uses(part)
@@ -357,6 +385,16 @@ def part_of(component: Component, *, event: str | None = None, environment_id: i
     )
 
 
-def _forget() -> None:
+def declared_part(row: SessionConfig | Cache) -> Part:
+    """A session configuration or a cache: no target names it, a job itself does."""
+    kind = declarations.SESSIONS if isinstance(row, SessionConfig) else declarations.CACHES
+    return Part(
+        product_id=row.product_id, kind=kind.name, tag=row.tag, namespaces=(), target="", event_fields=()
+    )  # fmt: skip
+
+
+def forget() -> None:
+    """Ask the database again, in this process: a catalog changed."""
     forget_places()
     resolve.forget_targets()
+    caching.forget_tags()

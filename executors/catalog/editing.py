@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F, ProtectedError
 
-from core.errors import ApiError, FieldError, Invalid
+from core.errors import ApiError, Conflict, FieldError, Invalid
 from core.tenancy import audit
-from core.tenancy.models import Product
-from executors.catalog import document
+from core.tenancy.models import Environment, Product
+from executors.catalog import document, kinds
+from executors.catalog.declarations import Declaration
 from executors.catalog.document import Difference
 from executors.catalog.entries import with_values
 from executors.catalog.models import Component, Connection, SavedEvent
@@ -44,29 +46,55 @@ def store_part(
 
 
 def remove_part(
-    product: Product,
+    component: Component,
     *,
     actor: str,
-    app: str,
     event: str | None = None,
     env: str | None = None,
     force: bool = False,
 ) -> None:
-    """Remove an app, or one event or connection of it; with `force` also where unfinished jobs need it.
+    """Remove a component, or one event or connection of it; with `force` also where unfinished jobs need it.
 
     Raises core.errors.ApiError.
     """
+    product, plural = component.product, kinds.get(component.kind).plural
     with transaction.atomic():
         Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
         whole = document.export(product)
-        for entry in whole["apps"]:
-            if entry["tag"] == app and event is not None:
+        for entry in whole[plural]:
+            if entry["tag"] == component.tag and event is not None:
                 entry["events"] = [saved for saved in entry["events"] if saved["tag"] != event]
-            elif entry["tag"] == app and env is not None:
+            elif entry["tag"] == component.tag and env is not None:
                 entry["envs"].pop(env, None)
         if event is None and env is None:
-            whole["apps"] = [entry for entry in whole["apps"] if entry["tag"] != app]
+            whole[plural] = [entry for entry in whole[plural] if entry["tag"] != component.tag]
         _store_whole(product, whole, actor, force=force)
+
+
+def remove_product(product: Product, *, actor: str) -> None:
+    """Remove a product with its environments, catalog and keys. Raises Conflict while it has jobs."""
+    with transaction.atomic():
+        try:
+            Product.objects.select_for_update().get(pk=product.pk).delete()
+        except ProtectedError:
+            raise Conflict(f"product {product.tag!r} still has jobs: delete them first", code="in_use") from None
+        audit.record(actor, "catalog.removed", product.tag, {"removed": ["product"]})
+        transaction.on_commit(document.forget)
+
+
+def remove_environment(environment: Environment, *, actor: str) -> None:
+    """Remove an environment with the connections and secrets that are its own. Raises Conflict while it has jobs."""
+    product = environment.product
+    with transaction.atomic():
+        Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
+        try:
+            environment.delete()
+        except ProtectedError:
+            detail = f"environment {environment.slug!r} of product {product.tag!r} still has jobs: delete them first"
+            raise Conflict(detail, code="in_use") from None
+        Product.objects.filter(pk=product.pk).update(catalog_version=F("catalog_version") + 1)
+        audit.record(actor, "catalog.removed", product.tag, {"removed": [f"envs.{environment.slug}"]})
+        transaction.on_commit(document.forget)
 
 
 def remove_secret(product: Product, key: str, env: str | None, *, actor: str) -> None:
@@ -83,8 +111,17 @@ def remove_secret(product: Product, key: str, env: str | None, *, actor: str) ->
         _store_whole(product, whole, actor)
 
 
-def app_entry(component: Component) -> dict[str, Any]:
-    """An app without its connections and events: what is stored, a marker for each secret."""
+def remove_declared(product: Product, declaration: Declaration, tag: str, *, actor: str, force: bool = False) -> None:
+    """Remove a session configuration or a cache, with all that hangs on it. Raises core.errors.ApiError."""
+    with transaction.atomic():
+        Product.objects.select_for_update().get(pk=product.pk)
+        whole = document.export(product)
+        whole[declaration.plural] = [entry for entry in whole[declaration.plural] if entry["tag"] != tag]
+        _store_whole(product, whole, actor, force=force)
+
+
+def component_entry(component: Component) -> dict[str, Any]:
+    """A component without its connections and events: what is stored, a marker for each secret."""
     return {"tag": component.tag, "name": component.name, **shown(component)}
 
 

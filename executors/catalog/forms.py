@@ -250,7 +250,7 @@ class ConnectionForm(LoginForm):
 
     def part(self) -> Entry:
         entry = {**self.rest(), **self.call_entry(), "base_url": self.cleaned_data["base_url"]}
-        return {"apps": [{**editing.app_entry(self._component()), "envs": {self._slug(): entry}}]}
+        return {"apps": [{**editing.component_entry(self._component()), "envs": {self._slug(): entry}}]}
 
     def path(self) -> str:
         return f"apps.0.envs.{self._slug()}"
@@ -318,7 +318,7 @@ class SavedEventForm(CallForm):
         entry = {name: value for name, value in self.shown.items() if name not in self._NAMES}
         given = self.cleaned_data
         entry |= {name: given[name] for name in self._NAMES if given.get(name) not in (None, "", {})}
-        return {"apps": [{**editing.app_entry(self._component()), "events": [{"tag": self._tag(), **entry}]}]}
+        return {"apps": [{**editing.component_entry(self._component()), "events": [{"tag": self._tag(), **entry}]}]}
 
     def path(self) -> str:
         return "apps.0.events.0"

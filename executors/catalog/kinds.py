@@ -22,7 +22,13 @@ from executors.catalog.shapes import Shape
 
 _PATHS = {
     "app": "executors.catalog.kinds.APP",
+    "notification": "executors.providers.notification.kind.KIND",
     "database": "executors.providers.database.kind.KIND",
+    "graph": "executors.providers.graph.kind.KIND",
+    "storage": "executors.providers.storage.kind.KIND",
+    "broker": "executors.providers.broker.kind.KIND",
+    "function": "executors.providers.function.kind.KIND",
+    "feature": "executors.providers.feature.kind.KIND",
 }
 
 Refine = Callable[[Mapping[str, Any], Mapping[str, Any], Reader], None]
@@ -56,6 +62,14 @@ class Kind(Protocol):
     def connected(self) -> bool:
         """Whether it is reached in another way in each environment."""
 
+    @property
+    def has_events(self) -> bool:
+        """Whether it has saved events."""
+
+    @property
+    def check(self) -> str:
+        """The dotted path of the coroutine function that tries a connection, "" where there is none."""
+
     def read(self, data: Any, path: str, problems: Problems) -> ComponentEntry | None:
         """The component written at `path`, or None where it has no usable tag."""
 
@@ -70,6 +84,8 @@ class AppKind:
     target: str = "app"
     event_fields: tuple[str, ...] = ("event", "action")
     connected: bool = True
+    has_events: bool = True
+    check: str = ""  # `executors.catalog.check` itself knows how
 
     def read(self, data: Any, path: str, problems: Problems) -> ComponentEntry | None:
         return read_app(data, path, problems)
@@ -106,6 +122,10 @@ class ShapedKind:
     @property
     def connected(self) -> bool:
         return bool(self.connections)
+
+    @property
+    def has_events(self) -> bool:
+        return self.event is not None
 
     @property
     def _typed(self) -> bool:

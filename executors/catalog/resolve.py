@@ -139,13 +139,14 @@ def _target(component: Component, connection: Connection, saved: SavedEvent, val
         query_names=frozenset(saved.settings.get("query", {})),
         header_names=frozenset(name.lower() for name in saved.settings.get("headers", {})),
         schema=schema,
-        body=_validator(schema) if schema is not None else None,
+        body=validator_of(schema) if schema is not None else None,
         environment_id=connection.environment_id,
         values=values,
     )
 
 
-def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
+    """What checks values by a schema of the catalog."""
     return Draft202012Validator(schema, registry=Registry(), format_checker=FORMATS)  # the empty one fetches nothing
 
 

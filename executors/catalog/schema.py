@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from executors.catalog import kinds
+from executors.catalog import declarations, kinds
+from executors.catalog.declarations import Declaration, Declared
 from executors.catalog.entries import ComponentEntry, Keep
 from executors.catalog.reading import LONGEST_TAG, SLUG, TAG, Problems, Reader, is_set_marker
 from executors.expressions import SECRET_KEY
 
-# What a catalog holds by the documents, and this version cannot run yet.
-NOT_YET: Final = ("sessions", "caches")
-_DOCUMENT = frozenset({"product", "name", "envs", "secrets", *NOT_YET})
+_DOCUMENT = frozenset({"product", "name", "envs", "secrets", *(each.plural for each in declarations.ALL)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,7 @@ class Document:
     name: str | None
     envs: tuple[EnvEntry, ...]
     secrets: tuple[SecretEntry, ...]
+    declared: Mapping[str, tuple[Declared, ...]]  # by what they are in the plural
     components: Mapping[str, tuple[ComponentEntry, ...]]  # by the name of their kind
 
 
@@ -61,20 +61,27 @@ def read_document(data: Any, product: str) -> Document:
     named = reader.text("product", limit=300)
     if named is not None and named.rpartition(":")[2] != product:
         reader.problem("product", f"is {named[:120]!r}, but the address says {product!r}")
-    for later in NOT_YET:
-        if reader.data.get(later):
-            reader.problem(later, "is not supported yet: leave it out", "not_supported")
     document = Document(
         name=reader.text("name"),
         envs=tuple(_read_envs(reader)),
         secrets=tuple(_read_secrets(reader)),
+        declared={each.plural: tuple(_read_declared(each, reader)) for each in declarations.ALL},
         components={kind.name: tuple(_read_components(kind, reader)) for kind in known},
     )
     _once(problems, "envs", [env.slug for env in document.envs])
+    for each in declarations.ALL:
+        _once(problems, each.plural, [entry.tag for entry in document.declared[each.plural]])
     for kind in known:
         _once(problems, kind.plural, [entry.tag for entry in document.components[kind.name]])
     problems.raise_if_any()
     return document
+
+
+def _read_declared(declaration: Declaration, document: Reader) -> Iterator[Declared]:
+    for path, entry in document.items(declaration.plural):
+        declared = declaration.read(entry, path, document.problems)
+        if declared is not None:
+            yield declared
 
 
 def _read_components(kind: kinds.Kind, document: Reader) -> Iterator[ComponentEntry]:

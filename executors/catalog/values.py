@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from django.db.models import Q
 
@@ -30,6 +31,8 @@ class Unreadable(Conflict):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Values:
     """Every reference that can be made in one environment. Its repr shows no value."""
+
+    kinds: ClassVar = frozenset({"Secret", "Variable", "Constant"})
 
     sealed: Mapping[str, tuple[str, str]] = field(repr=False)  # key → (sealed value, its place)
     variables: Mapping[tuple[str, str], Scalar] = field(repr=False)  # (app, key) → value; texts may refer to secrets
@@ -98,9 +101,12 @@ def forget_values() -> None:
 
 
 def must_know(values: Values, references: Iterable[tuple[str, Reference]], environment_id: int) -> None:
-    """Raise NotFound for the first reference that stands for nothing, with its field and the way out."""
+    """Raise NotFound for the first reference to a value here that stands for nothing, with its field and the way out.
+
+    What other references stand for only a run knows.
+    """
     for place, reference in references:
-        if not values.knows(reference):
+        if reference.kind in values.kinds and not values.knows(reference):
             raise _nothing(values, reference, place, environment_id)
 
 

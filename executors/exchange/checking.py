@@ -6,8 +6,9 @@ of the environment is checked for the rest of it, and again in the worker. Never
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -80,7 +81,7 @@ def wrong_fields(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
         )
     if action.body is not None and not isinstance(placed.body, Unknown):
         for broken in action.body.iter_errors({} if placed.body is None else placed.body):
-            yield from _told(broken, placed)
+            yield from told(broken, placed.body, partial(placed.field, "body"))
 
 
 def _invalid(errors: list[FieldError]) -> Invalid:
@@ -89,7 +90,7 @@ def _invalid(errors: list[FieldError]) -> Invalid:
 
 def _wrong_scalars(placed: Placed) -> Iterator[FieldError]:
     for where, values in (("query", placed.query), ("params", placed.params), ("headers", placed.headers)):
-        if values is None:
+        if values is None or isinstance(values, Unknown):
             continue
         if not isinstance(values, dict):
             yield FieldError(f"input.{where}", "invalid", "must be an object")
@@ -131,6 +132,8 @@ def _wrong_path(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
     for name in action.path_parameters:
         value = params.get(name, fields.get(name))
         if value is None:
+            if isinstance(placed.params, Unknown) or isinstance(placed.body, Unknown):
+                continue  # it may become an object that has it
             detail = f"is required: it is part of the path (:{name})"
             yield FieldError(placed.field("params", name), "required", detail)
         elif not is_scalar(value) or plain(value) in ("", ".", ".."):
@@ -144,9 +147,10 @@ def _long_url(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
     """A URL that is too long by what is known of it."""
     if not (action.path_parameters or placed.query or action.query):
         return
-    params, fields = placed.params or {}, placed.body if isinstance(placed.body, dict) else {}
-    path = {name: params.get(name, fields.get(name)) for name in action.path_parameters}
-    query = placed.query or {}
+    params, fields, query = (
+        value if isinstance(value, dict) else {} for value in (placed.params, placed.body, placed.query)
+    )
+    path = {name: params.get(name, fields.get(name, Unknown())) for name in action.path_parameters}
     # Nearly every URL is short whatever its encoding adds; a parameter may stand in a path more than once.
     at_most = len(repr(action.query)) + len(repr(query)) + action.url.count(":") * len(repr(path))
     if len(action.url) + _ENCODED * at_most <= LONGEST_URL:
@@ -166,11 +170,11 @@ def _long_url(action: ActionTarget, placed: Placed) -> Iterator[FieldError]:
         yield FieldError(max(lengths, default=(0, "input"))[1], "invalid", str(error))
 
 
-def _is_open(error: ValidationError, placed: Placed) -> bool:
+def _is_open(error: ValidationError, whole: Any) -> bool:
     """Whether the error rests on what is unknown yet: in its own value, or in what an `if` asked about."""
     if isinstance(error.instance, Unknown):
         return True
-    if not _OF_A_CONDITION.isdisjoint(error.absolute_schema_path) and _has_unknown(placed.body):
+    if not _OF_A_CONDITION.isdisjoint(error.absolute_schema_path) and _has_unknown(whole):
         return True
     return error.validator not in _BY_SHAPE and _has_unknown(error.instance)
 
@@ -183,9 +187,12 @@ def _has_unknown(value: Any) -> bool:
     return isinstance(value, Unknown)
 
 
-def _told(error: ValidationError, placed: Placed) -> Iterator[FieldError]:
-    """What a schema did not like, at the field that it is about; nothing of what only the worker can know."""
-    if _is_open(error, placed):
+def told(error: ValidationError, whole: Any, field: Callable[..., str]) -> Iterator[FieldError]:
+    """What a schema did not like, at the field that it is about; nothing of what only the worker can know.
+
+    `whole` is what was checked, and `field` says how a path in it is told.
+    """
+    if _is_open(error, whole):
         return
     path = [str(step) for step in error.absolute_path]
     code = f"schema_{error.validator}"
@@ -194,7 +201,7 @@ def _told(error: ValidationError, placed: Placed) -> Iterator[FieldError]:
         # One error for each missing field; its text begins with the field.
         missing = next((name for name in wanted if error.message.startswith(f"{name!r} is")), None)
         if missing is not None:
-            yield FieldError(placed.field("body", *path, missing), code, "is required")
+            yield FieldError(field(*path, missing), code, "is required")
             return
     if error.validator == "additionalProperties" and wanted is False and isinstance(error.schema, dict):
         known = list(error.schema.get("properties", {}))
@@ -203,6 +210,6 @@ def _told(error: ValidationError, placed: Placed) -> Iterator[FieldError]:
             if name not in known:
                 meant = nearest(name, known)
                 detail = "there is no such field" + (f": did you mean {meant!r}?" if meant else "")
-                yield FieldError(placed.field("body", *path, name[:100]), code, detail)
+                yield FieldError(field(*path, name[:100]), code, detail)
         return
-    yield FieldError(placed.field("body", *path), code, error.message[:300])
+    yield FieldError(field(*path), code, error.message[:300])

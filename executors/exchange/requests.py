@@ -6,10 +6,9 @@ and over both what every call carries (`executors.own_headers`). Pure, but for t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from core import http
 from core.times import to_ms
@@ -19,9 +18,10 @@ from executors.catalog.sealed import secret_forms
 from executors.exchange.bodies import content_type, encoded
 from executors.exchange.checking import wrong_fields
 from executors.exchange.placing import Placed, place
-from executors.exchange.resolving import resolved
+from executors.exchange.resolving import literally, resolved
 from executors.exchange.urls import url_of
-from executors.expressions import ExpressionError, Reference, Scalar, has_expressions, plain
+from executors.expressions import ExpressionError, has_expressions, plain
+from executors.inputs import Watched, scope_of
 
 
 @dataclass(slots=True)
@@ -32,21 +32,25 @@ class Prepared:
     secrets: tuple[str, ...] = ()
 
 
-def prepare(action: OpenedAction, input: Mapping[str, Any], *, clock: Callable[[], datetime]) -> Prepared:
+def prepare(action: OpenedAction, call: Call, *, clock: Callable[[], datetime]) -> Prepared:
     """The input in its places. Raises http.InvalidRequest for what only a run can know to be wrong."""
     target = action.target
-    placed, errors = place(input, target)
+    placed, errors = place(call.input, target)
     if errors:
         raise http.InvalidRequest(f"{errors[0].field}: {errors[0].detail}")
-    if not has_expressions(input):
+    if not call.literal and not has_expressions(call.input):
         return Prepared(placed)
-    scope = _Watched(action)
+    watched = Watched(target.values)
     try:
-        placed = resolved(placed, target.schema, scope, now=clock())
+        if call.literal:
+            placed = literally(placed, target.schema)
+        else:
+            placed = resolved(placed, target.schema, scope_of(call, watched), now=clock())
     except ExpressionError as error:
-        detail = redacted(str(error), secret_forms(scope.opened))
+        at = placed.field(*map(str, error.path))
+        detail = redacted(f"{at}: {error}", secret_forms(watched.opened))
         raise http.InvalidRequest(f"the input cannot be resolved: {detail}") from None
-    secrets = secret_forms(scope.opened)
+    secrets = secret_forms(watched.opened)
     wrong = next(wrong_fields(target, placed), None)
     if wrong is not None:
         raise http.InvalidRequest(redacted(f"{wrong.field}: {wrong.detail}", secrets))
@@ -99,15 +103,3 @@ def check_request(action: OpenedAction, *, timeout: float, authorization: str | 
         max_response_bytes=1,
         truncate=True,
     )
-
-
-class _Watched:
-    """The values of an environment, and which secrets of them were opened."""
-
-    def __init__(self, action: OpenedAction) -> None:
-        self._values = action.target.values
-        self.opened: set[str] = set()
-
-    def value_of(self, reference: Reference) -> Scalar:
-        self.opened |= {self._values.secret(key) for key in self._values.secrets_behind(reference)}
-        return self._values.value_of(reference)

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.times import from_ms
-from executors.exchange.placing import Placed
+from executors.exchange.placing import PLACES, Placed
 from executors.expressions import Moment, Scope, resolve, resolve_known
 
 
 def resolved(placed: Placed, schema: Mapping[str, Any] | None, scope: Scope, *, now: datetime) -> Placed:
-    """The input of one attempt. Raises ExpressionError."""
+    """The input of one attempt. Raises ExpressionError; the first name of its path is that of the place."""
     return _replaced(placed, schema, lambda value: resolve(value, scope, now=now))
 
 
@@ -24,14 +24,15 @@ def known(placed: Placed, schema: Mapping[str, Any] | None, *, now: datetime) ->
     return _replaced(placed, schema, lambda value: resolve_known(value, now=now))
 
 
+def literally(placed: Placed, schema: Mapping[str, Any] | None) -> Placed:
+    """An input in which nothing is an expression any more: only its times are written as they are wanted."""
+    return _replaced(placed, schema, lambda value: value)
+
+
 def _replaced(placed: Placed, schema: Mapping[str, Any] | None, replaced: Callable[[Any], Any]) -> Placed:
-    return Placed(
-        query=replaced(placed.query),
-        params=replaced(placed.params),
-        headers=replaced(placed.headers),
-        body=_timed(replaced(placed.body), schema),
-        written=placed.written,
-    )
+    # All in one, so that they have one budget.
+    parts = replaced({name: getattr(placed, name) for name in PLACES})
+    return Placed(**{**parts, "body": _timed(parts["body"], schema)}, written=placed.written)
 
 
 def _timed(value: Any, schema: Any) -> Any:

@@ -10,10 +10,13 @@ from core.errors import FieldError
 from core.fields import dotted
 from core.times import later
 from executors.expressions.errors import ExpressionError
-from executors.expressions.syntax import Function, Reference, begins_one, is_plain, parse, references_of
-from executors.expressions.values import uncomputable
+from executors.expressions.kinds import IN_AN_INPUT, ReferenceKinds
+from executors.expressions.syntax import begins_one, is_plain, parse
+from executors.expressions.terms import Reference, closed_functions, references_of, size_of
+from executors.expressions.values import Trial
 
 LAST_RUN = timedelta(days=36_525)  # from its dispatch: by then a job has run for the last time
+MAX_TERMS = 20_000  # of all expressions of one JSON value: references, functions and the values in them
 _MOST_TOLD = 20
 
 
@@ -25,11 +28,12 @@ class Expressions(NamedTuple):
     references: list[tuple[str, Reference]]  # with their places
 
 
-def check_expressions(value: Any, path: str) -> Expressions:
-    """Which there are, and whether each is understood."""
+def check_expressions(value: Any, path: str, *, known: ReferenceKinds = IN_AN_INPUT) -> Expressions:
+    """Which there are, and whether each is understood, and may have a value where this one is used."""
     errors: list[FieldError] = []
     references: list[tuple[str, Reference]] = []
     found = False
+    terms = 0
     for at, text, is_key in _texts_with_expressions(value, path):
         found = True
         if len(errors) == _MOST_TOLD:
@@ -37,9 +41,16 @@ def check_expressions(value: Any, path: str) -> Expressions:
         try:
             if is_key and not is_plain(text):
                 raise ExpressionError("an expression cannot stand in a field's name", "expression_unsupported")
-            references += [(at, reference) for part in parse(text) for reference in references_of(part)]
+            for part in parse(text):
+                known.refuse(part)
+                references += [(at, reference) for reference in references_of(part)]
+                terms += size_of(part)
+            if terms > MAX_TERMS:
+                raise ExpressionError(f"up to here there are more than {MAX_TERMS} references, functions and values")
         except ExpressionError as error:
             errors.append(FieldError(at, error.code, str(error)))
+            if terms > MAX_TERMS:
+                break
     return Expressions(found, errors, references)
 
 
@@ -63,12 +74,14 @@ def has_expressions(value: Any) -> bool:
 def never_computable(value: Any, path: str, *, now: datetime) -> list[FieldError]:
     """What refers to nothing and cannot be computed now, nor when the last run may be (at most 20)."""
     errors: list[FieldError] = []
+    soon, late = Trial(now), Trial(later(now, LAST_RUN))
     for at, text, _ in _texts_with_expressions(value, path):
-        for part in parse(text):
-            if isinstance(part, Function) and next(references_of(part), None) is None:
-                told = [uncomputable(part, now=moment) for moment in (now, later(now, LAST_RUN))]
-                if told[0] is not None and told[1] is not None and len(errors) < _MOST_TOLD:
-                    errors.append(FieldError(at, told[0].code, str(told[0])))
+        for function in (function for part in parse(text) for function in closed_functions(part)):
+            told = soon.why_not(function)
+            if told is not None and late.why_not(function) is not None:
+                errors.append(FieldError(at, told.code, str(told)))
+                if len(errors) == _MOST_TOLD:
+                    return errors
     return errors
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from core import clock, http
 from core.errors import FieldError, Invalid
+from executors import inputs
 from executors.base import Call, Done, Outcome, redacted
 from executors.catalog.actions import OpenedAction
 from executors.catalog.resolve import find_action, open_action
@@ -50,7 +51,7 @@ class ActionsExecutor:
         timeout = call.timeout if action.timeout is None else min(call.timeout, action.timeout)
         hidden = action.secrets
         try:
-            prepared = prepare(action, call.input, clock=clock.machine_now)
+            prepared = prepare(action, call, clock=clock.machine_now)
             hidden += prepared.secrets
             if action.token is None:
                 response = await http.send(build_request(action, call, prepared.placed, timeout=timeout))
@@ -69,6 +70,11 @@ class ActionsExecutor:
         if not succeeded:
             return failed_answer(str(action.target), response, now=clock.machine_now(), redact=redact)
         return Done(result_of(response, redact))
+
+    def resolved_input(self, call: Call) -> dict[str, Any]:
+        """See `executors.namespaces.component`."""
+        action: OpenedAction = call.resolved
+        return inputs.resolved(call, action.target.values).value
 
 
 async def _send_with_token(

@@ -50,8 +50,16 @@ class ComponentExecutor:
             hidden += resolved.secrets
             result = await self.run(call, opened, resolved.value)
         except AttemptFailed as error:
-            return _without(error.failed, hidden)
-        return Done(_redacted(result, hidden)) if hidden else Done(result)
+            return without_secrets(error.failed, hidden)
+        return Done(redacted_value(result, hidden)) if hidden else Done(result)
+
+    def resolved_input(self, call: Call) -> dict[str, Any]:
+        """What a run's input is, its expressions resolved: two runs alike in it are alike for a cache.
+
+        Raises AttemptFailed.
+        """
+        opened: Opened = call.resolved
+        return inputs.resolved(call, opened.found.values).value
 
     def wrong_input(self, found: Found, target: Mapping[str, Any], input: Mapping[str, Any]) -> Iterable[FieldError]:
         """What is wrong with an input at dispatch, under `input.…`. An `Unknown` in it may become anything."""
@@ -77,7 +85,7 @@ class ComponentExecutor:
         return str(tag), str(event) if self.names_event else None
 
 
-def _without(failed: Failed, secrets: tuple[str, ...]) -> Failed:
+def without_secrets(failed: Failed, secrets: tuple[str, ...]) -> Failed:
     if not secrets:
         return failed
     return Failed(
@@ -85,16 +93,16 @@ def _without(failed: Failed, secrets: tuple[str, ...]) -> Failed:
         message=redacted(failed.message, secrets),
         retryable=failed.retryable,
         retry_after=failed.retry_after,
-        result=_redacted(failed.result, secrets) if failed.result is not None else None,
+        result=redacted_value(failed.result, secrets) if failed.result is not None else None,
     )
 
 
-def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
+def redacted_value(value: Any, secrets: tuple[str, ...]) -> Any:
     """The JSON value with every secret in its texts, and in the names of its fields, replaced."""
     if isinstance(value, str):
         return redacted(value, secrets)
     if isinstance(value, Mapping):
-        return {redacted(str(name), secrets): _redacted(member, secrets) for name, member in value.items()}
+        return {redacted(str(name), secrets): redacted_value(member, secrets) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_redacted(member, secrets) for member in value]
+        return [redacted_value(member, secrets) for member in value]
     return value

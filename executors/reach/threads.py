@@ -29,13 +29,15 @@ class Threads:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._size, thread_name_prefix=self._name)
         # A thread of the pool would see the context of whoever used it first.
-        running = asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, function, *args)
+        running = self._pool.submit(copy_context().run, function, *args)
+        answer = asyncio.wrap_future(running)
         try:
-            return await asyncio.shield(running)
+            return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            if not running.cancel() and abort is not None:
+            # Asked of the thread's own future: the loop's says that it was cancelled while the thread goes on.
+            if not running.cancel() and not running.done() and abort is not None:
                 abort()
-            running.add_done_callback(_heard)
+            answer.add_done_callback(_heard)
             raise
 
 

@@ -52,8 +52,11 @@ _OPTIONS: dict[str, Schema] = {
     },
     "idempotency_key": {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_IDEMPOTENCY_KEY},
     "labels": {"type": "object", "additionalProperties": TEXT, "maxProperties": limits.MOST_LABELS},
-    "session": {"description": "`{tag, token}` or `tag:jwt`: refused as not_supported for now"},
-    "cache": {**TEXT, "description": "refused as not_supported for now"},
+    "session": {
+        "oneOf": [TEXT, obj({"tag": TEXT, "token": TEXT})],
+        "description": "`{tag, token}`, or the token as its `start` returned it, `tag:jwt`",
+    },
+    "cache": {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_TAG, "description": "a cache's tag"},
 }
 
 

@@ -115,6 +115,7 @@ _EXECUTION = obj(
         },
         "next_attempt_at": TIME,
         "result": {},
+        "cached": {**FLAG, "description": "true: the result is an earlier run's, kept in the job's cache"},
         "steps": {
             **list_of(ANY_OBJECT),
             "description": "what its attempts have done, each under its `step`; kept for the next attempt",

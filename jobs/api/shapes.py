@@ -11,6 +11,7 @@ from typing import Any
 
 from core.ids import encode
 from core.times import to_ms, to_ms_or_none
+from jobs.lifecycle.steps import CACHED
 from jobs.load import QueueLoad
 from jobs.models import Execution, Hold, Job, Scheduler, Worker
 from jobs.queries import Page, results_of
@@ -127,10 +128,17 @@ def run_shape(run: Execution) -> dict[str, Any]:
             code=run.code or None,
             retryable=run.retryable,
             result=run.result if ended else None,
-            steps=run.steps or None,
+            cached=_is_cached(run) or None,
+            steps=[step for step in run.steps or () if step["step"] != CACHED] or None,
         )
     )
     return shape
+
+
+def _is_cached(run: Execution) -> bool:
+    """Whether its last attempt was answered from a cache."""
+    noted = (step for step in run.steps or () if step["step"] == CACHED)
+    return run.finished_at is not None and any(step["attempt"] == run.attempt for step in noted)
 
 
 def _never_began(run: Execution) -> dict[str, Any]:

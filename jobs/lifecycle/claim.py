@@ -35,7 +35,8 @@ class Claim(NamedTuple):
     namespace: str
     target: str
     input: str
-    session: str
+    session: str  # sealed; empty: none
+    cache: str  # a tag; empty: none
     retries: int
     retry_config: str
     timeout: int  # ms

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from core import strictjson
+from core import crypto, strictjson
 from core.ids import new_uuid
 from core.zones import TZDATA_VERSION
 from jobs.lifecycle.sql.inserts import Values, insert_many, insert_one
@@ -39,7 +39,7 @@ class NewJob:
     input_text: str = ""  # `input` as JSON, where the caller has it already
     schedule: Schedule
     schedule_as_given: Mapping[str, Any] = field(default_factory=dict)
-    session: str = ""
+    session: str = field(default="", repr=False)  # what `executors.sessions` made of it; sealed where it is stored
     cache: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     retries: int = 0
@@ -98,6 +98,9 @@ def draft(request: NewJob, *, now: datetime) -> Draft:
     schedule = request.schedule
     first = first_occurrence(schedule, now=now) or now
     job_id = new_uuid()
+    session = request.session and crypto.seal(
+        request.session, session_place(request.product_id, request.environment_id, job_id)
+    )
     due = due_at(schedule, job_id, first)
     queued = due <= now
     upcoming: datetime | None = first
@@ -108,7 +111,7 @@ def draft(request: NewJob, *, now: datetime) -> Draft:
     status = JobStatus.QUEUED if queued else JobStatus.SCHEDULED
     job = (
         job_id, request.product_id, request.environment_id, request.namespace, _json(request.target),
-        request.input_text or _json(request.input), request.session, request.cache, _json(request.labels), str(status),
+        request.input_text or _json(request.input), session, request.cache, _json(request.labels), str(status),
         first, schedule.recurring, _json(request.schedule_as_given), schedule.start_at, schedule.cron, schedule.every,
         schedule.tz, schedule.anchor_at, schedule.limit, schedule.end_date, schedule.overlap, schedule.misfire,
         schedule.misfire_grace, schedule.dst_gap, schedule.dst_overlap, schedule.jitter, upcoming, upcoming_due,
@@ -129,6 +132,11 @@ def draft(request: NewJob, *, now: datetime) -> Draft:
         job_id, request.product_id, request.environment_id, status, first, schedule.recurring, upcoming, upcoming_due,
         request.queue, job, run,
     )  # fmt: skip
+
+
+def session_place(product_id: int, environment_id: int, job_id: UUID) -> str:
+    """The place that a job's session is bound to (`core.crypto`)."""
+    return crypto.context("product", product_id, "env", environment_id, "session of job", job_id)
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from jobs.models import Execution
 from jobs.states import RunStatus
 
+CACHED = "$cache"  # no step of a feature is named so: the run was answered from a cache
 MOST_BYTES = 8 * 1024 * 1024  # of all steps of one run
 
 
@@ -19,6 +20,11 @@ def read_steps(run_id: int) -> dict[str, Any]:
     """The recorded steps of a run by name, in the order in which each was first recorded."""
     found = Execution.objects.filter(pk=run_id).values_list("steps", flat=True).first() or []
     return {entry["step"]: {name: value for name, value in entry.items() if name != "step"} for entry in found}
+
+
+def was_cancelled(run_id: int) -> bool:
+    """Whether the run is over because somebody cancelled it."""
+    return Execution.objects.filter(pk=run_id, status=RunStatus.CANCELLED).exists()
 
 
 def record_step(run_id: int, fence: int, name: str, value: str) -> bool:

@@ -31,7 +31,8 @@ from core.tenancy import scopes
 from core.tenancy.auth import Principal, require
 from core.tenancy.visibility import Place, find_place
 from core.times import from_ms, to_ms
-from executors import registry
+from executors import caching, inputs, registry
+from executors.sessions import lifecycle as sessions
 from jobs import notices, wakeup
 from jobs.lifecycle.create import Draft, NewJob, draft, store_many
 from jobs.operations import idempotency, unique
@@ -254,6 +255,11 @@ def _new_job(request: DispatchRequest, place: Place, now: datetime) -> NewJob:
         input=request.input,
         recurring=schedule.recurring,
     )
+    if request.session is None:
+        inputs.require_session(request.input)
+    if request.cache is not None:
+        caching.check_tag(place.product_id, place.product, request.cache)
+    session = "" if request.session is None else sessions.accepted(request.session, place).dumps()
     return NewJob(
         product_id=place.product_id,
         environment_id=place.environment_id,
@@ -263,6 +269,8 @@ def _new_job(request: DispatchRequest, place: Place, now: datetime) -> NewJob:
         input_text=text,
         schedule=schedule,
         schedule_as_given=request.schedule or {},
+        session=session,
+        cache=request.cache or "",
         labels=request.labels or {},
         retries=request.retries,
         retry_config={name: value for name, value in (request.retry_config or {}).items() if value is not None},

@@ -22,6 +22,7 @@ MOST_LABELS = 16
 LONGEST_LABEL = 60
 LONGEST_LABEL_VALUE = 250
 LONGEST_NAME = 250  # of a product, an environment, a target
+LONGEST_TAG = 120  # of a cache
 LONGEST_KEY = 200  # unique_key, concurrency_key
 LONGEST_IDEMPOTENCY_KEY = 255
 LONGEST_DELAY = 86_400_000  # ms, of a back-off
@@ -43,6 +44,8 @@ RETRY_FIELDS = frozenset(
         "nonRetryableErrors",
     }
 )
+
+SESSION_FIELDS = ("tag", "token")
 
 Problems = list[FieldError]
 Check = Callable[[Any, str, Problems], None]
@@ -73,7 +76,7 @@ class DispatchRequest:
     on_conflict: str | None = None
     idempotency_key: str | None = None
     labels: Mapping[str, str] | None = None
-    session: Any = None
+    session: Any = field(default=None, repr=False)  # a credential
     cache: str | None = None
 
     def check(self) -> None:
@@ -208,11 +211,16 @@ def _codes(value: Any, name: str, problems: Problems) -> None:
         _wrong(problems, name, f"must be a list of at most {MOST_CODES} codes, such as TIMEOUT")
 
 
-def _not_yet(what: str) -> Check:
-    def check(value: Any, name: str, problems: Problems) -> None:
-        _wrong(problems, name, f"{what} cannot be used yet: leave it out", "not_supported")
-
-    return check
+def _session(value: Any, name: str, problems: Problems) -> None:
+    """Its form alone; what the token says is `executors.sessions`' business."""
+    if isinstance(value, Mapping):
+        problems += unknown_fields(value, SESSION_FIELDS, name)
+        for part in SESSION_FIELDS:
+            if not isinstance(value.get(part), str) or not value[part]:
+                code = "required" if value.get(part) is None else "invalid"
+                _wrong(problems, dotted(name, part), "is required: as `start` of the session returned it", code)
+    elif not isinstance(value, str) or not value:
+        _wrong(problems, name, 'must be {"tag": …, "token": …}, or the token as `start` returned it: "tag:jwt"')
 
 
 _name = _text(LONGEST_NAME)
@@ -244,8 +252,8 @@ _CHECKS: dict[str, Check] = {
     "on_conflict": _one_of(*ON_CONFLICT),
     "idempotency_key": _text(LONGEST_IDEMPOTENCY_KEY),
     "labels": _labels,
-    "session": _not_yet("a session"),
-    "cache": _not_yet("a cache"),
+    "session": _session,
+    "cache": _text(LONGEST_TAG),
 }
 _SHOWN = {"retry_config": "retryConfig"}
 # (name, name in the API, default, check): a field that holds its very default needs no look.

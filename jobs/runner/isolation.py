@@ -19,7 +19,7 @@ from typing import Any
 from executors.base import Call, Outcome
 from executors.isolated import Died, serve
 
-_CALL_FIELDS = [field.name for field in fields(Call) if field.name not in {"cancelled", "steps"}]
+_CALL_FIELDS = [field.name for field in fields(Call) if field.name not in {"cancelled", "steps", "was_cancelled"}]
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads and a loop is undefined
 
 

@@ -19,18 +19,32 @@ from core import about
 from core.errors import ApiError
 from core.ids import encode
 from core.times import from_ms
-from executors.base import FORBIDDEN, INTERNAL_ERROR, NOT_FOUND, TIMEOUT, VALIDATION_ERROR, Call, Failed, Outcome
+from executors.base import (
+    CANCELLED,
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    NOT_FOUND,
+    TIMEOUT,
+    VALIDATION_ERROR,
+    AttemptFailed,
+    Call,
+    Failed,
+    Gone,
+    Outcome,
+)
 from executors.isolated import Died
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
 from jobs.lifecycle.settle import Settlement
+from jobs.runner.caching import Cached
 from jobs.runner.database import DatabaseThread
 from jobs.runner.flights import Flights, Flying, Held
 from jobs.runner.isolation import Isolation
 from jobs.runner.keeper import Keeper
 from jobs.runner.outcome import decide, tell
 from jobs.runner.resolution import Resolution
+from jobs.runner.sessions import Sessions
 from jobs.runner.settler import Settler
 from jobs.runner.steps import RunSteps
 
@@ -127,6 +141,8 @@ class Runner:
         self._cursors = {queue: KeyCursor() for queue in self._room}
         self._databases = {name: DatabaseThread(name) for name in ("claim", "settle", "lease", "resolve")}
         self._resolution = Resolution(self._databases["resolve"])
+        self._sessions = Sessions(self._databases["resolve"])
+        self._cached = Cached(self._databases["resolve"])
         self._isolation = Isolation(sum(self._room[queue] for queue in self._isolated & self._room.keys()))
         self._settler = Settler(self._databases["settle"], self._settled)
         self._keeper = Keeper(
@@ -366,7 +382,9 @@ class Runner:
         claim = flying.claim
         try:
             resolved = await self._resolution.of(claim)
+            session = await self._sessions.of(claim) if claim.session else None
             job_id = encode("job", claim.job_id)
+            steps = RunSteps(self._databases["settle"], claim)
             call = Call(
                 job_id=job_id,
                 run_key=f"{job_id}:{claim.number}",
@@ -380,13 +398,21 @@ class Runner:
                 scheduled_at=from_ms(claim.scheduled_at_ms),
                 timeout=max(0.0, flying.deadline - time.monotonic()),
                 cancelled=flying.cancelled,
-                steps=RunSteps(self._databases["settle"], claim),
+                steps=steps,
+                was_cancelled=steps.was_cancelled,
+                session=session,
             )
-            if flying.queue in self._isolated:
-                return await self._isolation.execute(call)
-            return await resolved.executor.execute(call)
+            isolated = flying.queue in self._isolated
+            execute = self._isolation.execute if isolated else resolved.executor.execute
+            if claim.cache:
+                return await self._cached.execute(claim, call, resolved.executor, execute)
+            return await execute(call)
+        except AttemptFailed as error:
+            return error.failed
         except ApiError as error:
             return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
+        except Gone as error:  # whoever took it knows what becomes of it: the fence lets this not be written
+            return Failed(code=CANCELLED, message=str(error), retryable=False)
         except (Exception, SystemExit) as error:  # SystemExit would end the loop, and every other run with it
             logger.exception("run %d of %s: the executor raised", claim.number, encode("job", claim.job_id))
             return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)

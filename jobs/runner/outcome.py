@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
 
-from core.backoff import RetryConfig, delay_ms
+from core.backoff import RetryConfig, delay_ms, read_retry_config
 from core.ids import encode
 from executors.base import INTERNAL_ERROR, Done, Failed, Outcome
 from jobs.lifecycle.claim import Claim
@@ -74,13 +73,4 @@ def retry_config(text: str) -> RetryConfig:
     """A job's stored `retryConfig` (the API's spelling) as a value."""
     if text == "{}":
         return _DEFAULT
-    data: dict[str, Any] = json.loads(text)
-    return RetryConfig(
-        initial_delay=data.get("initialDelay", _DEFAULT.initial_delay),
-        max_delay=data.get("maxDelay", _DEFAULT.max_delay),
-        backoff_multiplier=data.get("backoffMultiplier", _DEFAULT.backoff_multiplier),
-        retryable_errors=tuple(data.get("retryableErrors", ())),
-        non_retryable_errors=tuple(data.get("nonRetryableErrors", ())),
-        jitter=data.get("jitter", True),
-        jitter_percent=data.get("jitterPercent"),
-    )
+    return read_retry_config(json.loads(text))

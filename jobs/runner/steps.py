@@ -11,7 +11,7 @@ from django.db import Error as DatabaseError
 from executors.base import INTERNAL_ERROR, AttemptFailed, Gone
 from jobs.lifecycle.claim import Claim
 from jobs.lifecycle.settle import result_text
-from jobs.lifecycle.steps import TooMuch, read_steps, record_step
+from jobs.lifecycle.steps import TooMuch, read_steps, record_step, was_cancelled
 from jobs.runner.database import DatabaseThread
 
 RETRY_SECONDS = 0.5  # while the database is away; the attempt's own deadline ends it
@@ -43,3 +43,11 @@ class RunSteps:
             if not held:
                 raise Gone(f"run {self._claim.run_id} was taken away")
             return
+
+    async def was_cancelled(self) -> bool:
+        """Whether the run was cancelled, and not handed to another worker."""
+        while True:
+            try:
+                return await self._database.run(was_cancelled, self._claim.run_id)
+            except DatabaseError:
+                await asyncio.sleep(RETRY_SECONDS)

@@ -13,7 +13,7 @@ from jobs.api.shapes import run_shape
 from jobs.lifecycle import intervene
 from jobs.lifecycle.promote import promote_due
 from jobs.lifecycle.reap import Reaped, lose
-from jobs.lifecycle.steps import MOST_BYTES, TooMuch, read_steps, record_step
+from jobs.lifecycle.steps import MOST_BYTES, TooMuch, read_steps, record_step, was_cancelled
 from jobs.models import Execution
 from jobs.runner.steps import RunSteps
 from tests.conformance.world import claim_one, complete, new_job, postpone, runs_of
@@ -55,6 +55,19 @@ def test_a_run_keeps_so_much_and_no_more() -> None:
     assert Execution.objects.get(pk=taken.run_id).steps is None
 
 
+def test_a_cancelled_run_is_told_apart_from_one_that_goes_on_elsewhere() -> None:
+    job, other = new_job(), new_job()
+    taken = claim_one(job)
+    assert not was_cancelled(taken.run_id)
+    lose([(taken.run_id, job.pk)], error="gone", counted=True, reaped=Reaped())
+    assert not was_cancelled(taken.run_id)
+    intervene.cancel(job.pk)
+    assert was_cancelled(taken.run_id)
+    ended = claim_one(other)
+    complete(ended)
+    assert not was_cancelled(ended.run_id)
+
+
 class Direct:
     """The database, asked in this thread."""
 
@@ -72,3 +85,4 @@ def test_an_executor_is_told_when_its_run_is_gone(monkeypatch: pytest.MonkeyPatc
     intervene.cancel(job.pk)
     with pytest.raises(Gone):
         asyncio.run(steps.record("two", {}))
+    assert asyncio.run(steps.was_cancelled())

@@ -9,7 +9,7 @@ from typing import Any
 from core import http
 from core.tenancy.models import Environment, Product
 from executors import registry
-from executors.base import Call, Outcome
+from executors.base import Call, Outcome, Session
 from executors.catalog import document
 from executors.catalog.schema import read_document
 from tests.servers.receiver import Received, Receiver
@@ -51,11 +51,13 @@ class World:
     def check(self, event: str, *, recurring: bool = False, **input: Any) -> None:
         self.executor.check(**self.where(event), input=input, recurring=recurring)
 
-    def run(self, event: str, *, timeout: float = 5.0, attempt: int = 1, **input: Any) -> Outcome:
+    def run(
+        self, event: str, *, timeout: float = 5.0, attempt: int = 1, session: Session | None = None, **input: Any
+    ) -> Outcome:
         call = Call(
             job_id="job_1", run_key="job_1:7", attempt=attempt, namespace="actions", product="shop", env="prd",
             target=self.where(event)["target"], resolved=self.executor.resolve(**self.where(event)), input=input,
-            scheduled_at=SCHEDULED, timeout=timeout,
+            scheduled_at=SCHEDULED, timeout=timeout, session=session,
         )  # fmt: skip
 
         async def then_close() -> Outcome:

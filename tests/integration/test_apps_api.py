@@ -32,7 +32,7 @@ APP: dict[str, Any] = {
     "events": [{"tag": "send", "method": "POST", "resource": "/send"}],
 }
 PATHS = [
-    ("GET", "/apps"), ("POST", "/apps"), ("GET", "/apps/mail"), ("PATCH", "/apps/mail"), ("DELETE", "/apps/mail"),
+    ("GET", "/apps/mail/events/send"), ("GET", "/apps"), ("POST", "/apps"), ("GET", "/apps/mail"), ("PATCH", "/apps/mail"), ("DELETE", "/apps/mail"),
     ("PUT", "/apps/mail/envs/prd"), ("DELETE", "/apps/mail/envs/prd"), ("GET", "/apps/mail/events"),
     ("POST", "/apps/mail/events"), ("PUT", "/apps/mail/events/send"), ("DELETE", "/apps/mail/events/send"), ("GET", "/apps/mail/check?env=prd"),
     ("GET", "/secrets"), ("POST", "/secrets"), ("DELETE", "/secrets/KEY"),
@@ -53,10 +53,11 @@ def _here(settings: Settings) -> Iterator[None]:
     forget_everything()
 
 
-def call(method: str, path: str, body: Any = None, *, key: str = OPERATOR) -> Any:
+def call(method: str, path: str, body: Any = None, *, key: str = OPERATOR, match: str | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {key}", **({"If-Match": match} if match is not None else {})}
     return Client(raise_request_exception=False).generic(
         method, BASE + path, data=json.dumps(body or {}) if method in ("POST", "PUT", "PATCH") else "",
-        content_type="application/json", headers={"Authorization": f"Bearer {key}"},
+        content_type="application/json", headers=headers,
     )  # fmt: skip
 
 
@@ -251,3 +252,33 @@ def test_a_stranger_finds_nothing_and_a_reader_writes_nothing(method: str, path:
     allowed = method == "GET" and "check" not in path
     assert call(method, path, body, key=reader).status_code == (200 if allowed else 403)
     assert (app(), call("GET", "/secrets").json()) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/apps/mail", {"timeout": 5}),
+        ("DELETE", "/apps/mail", None),
+        ("PUT", "/apps/mail/envs/prd", {"base_url": "https://other.example"}),
+        ("DELETE", "/apps/mail/envs/prd", None),
+        ("PUT", "/apps/mail/events/send", {"resource": "/other"}),
+        ("DELETE", "/apps/mail/events/send", None),
+    ],
+)
+def test_who_read_another_version_than_is_there_changes_nothing(method: str, path: str, body: Any) -> None:
+    read = call("GET", "/apps/mail")["ETag"]
+    assert call("PATCH", "/apps/mail", {"auth": {"type": "bearer", "token": "another"}}).status_code == 200
+    before = app()
+    refused = call(method, path, body, match=read)
+    assert (refused.status_code, refused.json()["code"]) == (412, "changed_meanwhile")
+    assert app() == before
+    now = call("GET", "/apps/mail")["ETag"]
+    assert now != read  # only a secret was changed
+    assert call(method, path, body, match=now).status_code in (200, 204)
+
+
+def test_a_change_answers_the_etag_of_what_it_made() -> None:
+    first = call("PATCH", "/apps/mail", {"timeout": 5}, match="*")
+    second = call("PATCH", "/apps/mail", {"timeout": 6}, match=f'"older", {first["ETag"]}')
+    assert second.status_code == 200
+    assert second["ETag"] == call("GET", "/apps/mail")["ETag"]

@@ -268,13 +268,6 @@ def test_a_date_in_yaml_is_text() -> None:
     assert get().json()["name"] == "2025-01-01"
 
 
-def test_other_kinds_are_refused_by_name() -> None:
-    response = put({**DOCUMENT, "caches": [{"tag": "db"}]})
-
-    assert response.status_code == 400
-    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [("caches", "not_supported")]
-
-
 def test_unknown_query_parameters_and_flags_are_refused() -> None:
     assert put(DOCUMENT, "?dryrun=true").status_code == 400
     assert "did you mean 'dry_run'" in put(DOCUMENT, "?dryrun=true").json()["detail"]

@@ -140,13 +140,13 @@ def test_rows_are_deleted_as_the_documents_spell_it(world: World, real: Database
 
 
 def test_an_update_or_delete_of_everything_must_be_asked_for(filled: World, real: Database) -> None:
-    nothing: list[dict[str, Any]] = [
+    inputs: list[dict[str, Any]] = [
         {},
         {"where": {}},
         {"where": {"$and": [{"sku": {"$nin": []}}]}},
         {"filter": {"$or": [{"sku": {"$nin": []}}]}},
     ]
-    for input in nothing:
+    for input in inputs:
         with pytest.raises(Invalid, match=r"this would delete every row\. Say which, or say allowAll: true"):
             filled.check("deleteMany", **input)
         assert filled.failed("deleteMany", **input).code == "VALIDATION_ERROR"

@@ -101,8 +101,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("labels", {"": "x"}, "labels."),
     ("labels", {"a:b": "x"}, "labels.a:b"),
     ("session", {"tag": "user", "token": "jwt"}, "session"),
+    ("session", {"tag": "user"}, "session.token"),
+    ("session", {"tag": 1, "token": "jwt"}, "session.tag"),
+    ("session", {"tag": "user", "token": "jwt", "tokn": 1}, "session.tokn"),
     ("session", "user:jwt", "session"),
-    ("cache", "pages", "cache"),
+    ("session", ["user"], "session"),
+    ("session", "", "session"),
+    ("cache", "", "cache"),
+    ("cache", 5, "cache"),
+    ("cache", "x" * 121, "cache"),
     ("namespace", "actions", "namespace"),
     ("retires", 3, "retires"),
     ("retryConfig", {"maxDelayy": 1}, "retryConfig.maxDelayy"),
@@ -222,12 +229,13 @@ class Mainframe:
         """Everything is fine."""
 
 
-def test_what_cannot_be_used_yet_is_refused_and_not_dropped() -> None:
-    response = Api().post(ACTIONS, {**BODY, "session": "user:jwt", "cache": "pages"})
-    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [
-        ("session", "not_supported"), ("cache", "not_supported"),
-    ]  # fmt: skip
-    assert "jwt" not in response.content.decode()
+def test_a_cache_that_is_not_there_is_told_and_a_session_is_not_echoed() -> None:
+    response = Api().post(ACTIONS, {**BODY, "cache": "pages"})
+    assert (response.status_code, response.json()["code"]) == (404, "cache_not_found")
+    assert response.json()["errors"][0]["field"] == "cache"
+    response = Api().post(ACTIONS, {**BODY, "session": "user:pss-pss"})
+    assert (response.status_code, response.json()["code"]) == (400, "session_invalid")
+    assert "pss-pss" not in response.content.decode()
 
 
 def test_another_content_type_is_told() -> None:

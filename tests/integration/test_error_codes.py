@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import OF_ANSWERS, Invalid
+from executors import registry
 from jobs.operations.dispatch import dispatch_many
 from jobs.operations.request import DispatchRequest
 from tests.integration.api import OPERATOR, Api
@@ -99,8 +100,9 @@ def test_a_schedule_that_cannot_be(schedule: dict[str, Any], code: str) -> None:
 
 
 def test_what_is_not_supported_is_a_code_of_fields_alone() -> None:
-    assert _codes("POST", ACTIONS, {**BODY, "cache": "c"}) == ("invalid", "not_supported")
-    assert _codes("PUT", f"{SHOP}/catalog", {"databases": [{}]}) == ("invalid", "not_supported")
+    event = {"tag": "e", "method": "POST", "resource": "/", "body": {"$ref": "http://x/y"}}
+    app = {"tag": "x", "events": [event]}
+    assert _codes("PUT", f"{SHOP}/catalog", {"apps": [app]}) == ("invalid", "not_supported")
 
 
 def detail(method: str, path: str, body: Any = None) -> str:
@@ -120,7 +122,8 @@ def test_a_problem_in_a_list_of_jobs_is_a_sentence() -> None:
     wanted = DispatchRequest(namespace="acts", product="shop", env="prd", target={"event": "x"})
     with pytest.raises(Invalid) as caught:
         dispatch_many([wanted])
-    assert caught.value.detail == "jobs.0: there is no namespace 'acts': did you mean 'actions'?"
+    known = ", ".join(registry.known())
+    assert caught.value.detail == f"jobs.0: there is no namespace 'acts': did you mean 'actions'? (known: {known})"
 
 
 def test_a_word_that_is_none_of_a_few_is_told_once() -> None:
@@ -135,13 +138,7 @@ def test_a_word_that_is_none_of_a_few_is_told_once() -> None:
 def test_a_namespace_that_does_not_exist_is_told_by_hold_as_by_dispatch() -> None:
     assert _codes("POST", f"{SHOP}/hold", {"namespace": "bogus"}) == ("unknown_namespace", "unknown_namespace")
     assert detail("POST", f"{SHOP}/hold", {"namespace": "bogus"}) == (
-        "namespace: there is no namespace 'bogus': known: actions"
-    )
-
-
-def test_what_is_not_supported_yet_is_told_in_the_singular() -> None:
-    assert detail("PUT", f"{SHOP}/catalog", {"storage": [{}]}) == (
-        "storage: is not supported yet: leave it out; envs, secrets and apps are"
+        f"namespace: there is no namespace 'bogus': known: {', '.join(registry.known())}"
     )
 
 

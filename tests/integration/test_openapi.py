@@ -20,9 +20,13 @@ from referencing.jsonschema import DRAFT202012
 
 from core.clock import database_now
 from core.shortcache import forget_everything
+from core.tenancy.models import Environment
 from core.times import to_ms
-from executors import registry
+from executors import caching, registry
+from executors.catalog import kinds
+from executors.catalog.kinds import Kind
 from jobs import wakeup
+from jobs.models import Job
 from jobs.operations.targets import TARGETS
 from tests.conformance.world import claim_one, complete, fail, postpone, worker
 from tests.integration.api import OPERATOR, Api
@@ -78,16 +82,19 @@ def test_every_path_under_v1_is_described(described: dict[str, Any]) -> None:
     assert shown <= set(described["paths"])
 
 
-def test_only_dispatches_that_can_succeed_are_described(described: dict[str, Any], settings: Settings) -> None:
+def test_only_dispatches_that_can_succeed_are_described(
+    described: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def dispatches(description: dict[str, Any]) -> set[str]:
         return {path for path in description["paths"] if path.endswith("/dispatch")}
 
-    assert dispatches(described) == {"/v1/actions/dispatch"}
+    assert dispatches(described) == {f"/v1/{names.path}/dispatch" for names in TARGETS.values()}
     item = described["components"]["schemas"]["DispatchMany"]["properties"]["jobs"]["items"]
-    assert item["properties"]["namespace"]["enum"] == ["actions"]
+    assert item["properties"]["namespace"]["enum"] == sorted(TARGETS)
 
-    settings.EXTRA_EXECUTORS = {"graphs": "executors.namespaces.actions.ActionsExecutor"}
-    assert dispatches(Api(None).get("/v1/openapi.json").json()) == {"/v1/actions/dispatch", "/v1/graphs/dispatch"}
+    monkeypatch.delitem(registry.BUILT_IN, "graphs")
+    left = dispatches(Api(None).get("/v1/openapi.json").json())
+    assert dispatches(described) - left == {"/v1/graphs/dispatch"}
 
 
 def _routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
@@ -206,8 +213,12 @@ def test_a_tour_of_every_operation_answers_as_described(
     go = Tour(described)
     _catalog(go)
     _apps(go)
+    _sessions(go)
+    _caches(go)
+    Job.objects.all().delete()
     _jobs(go)
     _interventions(go)
+    _others(go)
     _service(go)
     operations = {
         (method.upper(), path)
@@ -224,6 +235,17 @@ def _catalog(go: Tour) -> None:
     go("GET", "/v1/products/{product}/catalog", 404, product="nobody")
     go("GET", "/v1/products", 200)
     go("GET", "/v1/products/{product}/envs", 200, product="shop")
+    go("POST", "/v1/products", 201, {"tag": "extra", "envs": [{"slug": "dev"}]})
+    go("POST", "/v1/products", 409, {"tag": "extra"})
+    go("PATCH", "/v1/products/{product}", 200, {"name": "Extra"}, product="extra")
+    go("GET", "/v1/products/{product}", 200, product="extra")
+    envs = "/v1/products/{product}/envs"
+    go("POST", envs, 201, {"slug": "prd", "name": "Production"}, product="extra")
+    go("POST", envs, 409, {"slug": "prd"}, product="extra")
+    go("PATCH", envs + "/{env}", 200, {"name": "Live"}, product="extra", env="prd")
+    go("DELETE", envs + "/{env}", 204, product="extra", env="prd")
+    go("DELETE", envs + "/{env}", 404, product="extra", env="prd")
+    go("DELETE", "/v1/products/{product}", 204, product="extra")
     go("GET", "/v1/keys", 200)
     made = go("POST", "/v1/keys", 201, {"name": "k", "product": "shop", "scopes": ["jobs:read"]})
     go("GET", "/v1/keys", 403, key=made["key"])
@@ -250,12 +272,101 @@ def _apps(go: Tour) -> None:
     go("PUT", at + "/events/{event}", 200, {"resource": "/all"}, event="list", **app)
     go("PUT", at + "/envs/{env}", 404, {"base_url": "http://127.0.0.1:9"}, env="nope", **app)
     go("GET", at + "/events", 200, **app)
+    go("GET", at + "/events/{event}", 200, event="list", **app)
     go("DELETE", at + "/events/{event}", 204, event="list", **app)
     go("DELETE", at, 204, **app)
+    for kind in kinds.all_kinds():
+        if kind.name != "app":
+            _components(go, kind)
     secrets = "/v1/products/{product}/secrets"
     go("POST", secrets, 200, {"key": "EXTRA", "value": "x"}, product="shop")
     go("GET", secrets, 200, product="shop")
     go("DELETE", secrets + "/{secret}", 204, product="shop", secret="EXTRA")
+
+
+# kind → a component, how it is reached, one of its events
+SAMPLES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "notification": ({}, {"callbacks": {"url": "http://127.0.0.1:9/hook", "method": "POST"}}, {"callback": {"body": {"a": "{{a}}"}}}),
+    "database": ({"type": "sqlite"}, {"connection_url": "sqlite:////tmp/of-the-tour.sqlite3"}, {"operation": "QUERY", "table": "t", "template": {}}),
+    "graph": ({"type": "embedded"}, {"path": "/tmp/of-the-tour-graph"}, {"operation": "FIND_NODES", "template": {"labels": ["A"]}}),
+    "storage": ({"type": "local"}, {"path": "/tmp/of-the-tour"}, {"operation": "upload", "template": {"fileName": "{{a}}.txt"}}),
+    "broker": ({"type": "redis"}, {"url": "redis://127.0.0.1:9/0"}, {"topic": "t"}),
+    "function": ({"method": "POST"}, {"url": "http://127.0.0.1:9/fn"}, {}),
+    "feature": ({"steps": [{"tag": "a", "type": "sleep", "duration": 1}]}, {}, {}),
+}  # fmt: skip
+
+
+def _components(go: Tour, kind: Kind) -> None:
+    written, reached, event = SAMPLES[kind.name]
+    all_of_it, at = f"/v1/products/{{product}}/{kind.plural}", f"/v1/products/{{product}}/{kind.plural}/{{tag}}"
+    one = {"product": "shop", "tag": "extra"}
+    go("POST", all_of_it, 201, {"tag": "extra", **written}, product="shop")
+    go("POST", all_of_it, 409, {"tag": "extra", **written}, product="shop")
+    go("GET", all_of_it, 200, product="shop")
+    go("PATCH", at, 200, {"description": "changed"}, **one)
+    go("PATCH", at, 400, {"descriptoin": "changed"}, **one)
+    go("GET", at, 200, **one)
+    if kind.connected:
+        go("PUT", at + "/envs/{env}", 200, reached, env="prd", **one)
+        go("GET", at + "/check", 200, query="?env=prd", **one)
+        go("DELETE", at + "/envs/{env}", 204, env="prd", **one)
+    if kind.has_events:
+        go("POST", at + "/events", 201, {"tag": "one", **event}, **one)
+        go("POST", at + "/events", 409, {"tag": "one", **event}, **one)
+        go("PUT", at + "/events/{event}", 200, event, event="one", **one)
+        go("GET", at + "/events", 200, **one)
+        go("GET", at + "/events/{event}", 200, event="one", **one)
+        go("DELETE", at + "/events/{event}", 204, event="one", **one)
+    go("DELETE", at, 204, **one)
+
+
+def _sessions(go: Tour) -> None:
+    sessions, at = "/v1/products/{product}/sessions", "/v1/products/{product}/sessions/{tag}"
+    user = {"product": "shop", "tag": "user"}
+    written = {"tag": "user", "selector": "$Session{id}", "expiry": 7, "period": "days", "schema": {"id": "u_1"}}
+    go("POST", sessions, 201, written, product="shop")
+    go("POST", sessions, 409, written, product="shop")
+    go("GET", sessions, 200, product="shop")
+    go("PATCH", at, 200, {"period": "mins", "description": "whom we mail"}, **user)
+    go("GET", at, 200, **user)
+    started = go("POST", at + "/start", 201, {"env": "prd", "data": {"id": "u_1"}}, **user)
+    go("POST", at + "/verify", 200, {"token": started["token"]}, **user)
+    go("POST", "/v1/actions/dispatch", 201, {**SEND, "session": started["token"]})
+    go("POST", "/v1/actions/dispatch", 201, {**SEND, "session": {"tag": "user", "token": started["token"]}})
+    go("DELETE", at, 409, **user)
+    go("POST", at + "/revoke", 200, {"token": started["token"]}, **user)
+    go("POST", at + "/verify", 200, {"token": started["token"]}, **user)
+    go("POST", at + "/revoke", 200, {"identifier": 7, "env": "prd"}, **user)
+    go("POST", at + "/revoke", 200, {"session_id": started["session_id"], "env": "prd"}, **user)
+    go("POST", "/v1/actions/dispatch", 400, {**SEND, "session": started["token"]})
+    go("DELETE", at, 204, query="?force=true", **user)
+    go("GET", at, 404, **user)
+
+
+def _caches(go: Tour) -> None:
+    caches, at = "/v1/products/{product}/caches", "/v1/products/{product}/caches/{tag}"
+    pages = {"product": "shop", "tag": "pages"}
+    go("POST", caches, 201, {"tag": "pages", "expiry": 60_000}, product="shop")
+    go("POST", caches, 409, {"tag": "pages", "expiry": 60_000}, product="shop")
+    go("GET", caches, 200, product="shop")
+    go("PATCH", at, 200, {"expiry": 5_000, "name": "Pages"}, **pages)
+    go("GET", at, 200, **pages)
+    place = Environment.objects.get(slug="prd")
+    caching.keep(
+        place.product_id,
+        "pages",
+        "k",
+        environment_id=place.pk,
+        namespace="actions",
+        target={"app": "mail"},
+        result="{}",
+    )
+    go("GET", at + "/entries", 200, **pages)
+    go("DELETE", at + "/entries", 200, query="?env=prd", **pages)
+    go("POST", "/v1/actions/dispatch", 201, {**SEND, "cache": "pages"})
+    go("POST", "/v1/actions/dispatch", 404, {**SEND, "cache": "pags"})
+    go("DELETE", at, 409, **pages)
+    go("DELETE", at, 204, query="?force=true", **pages)
 
 
 def _jobs(go: Tour) -> None:
@@ -296,6 +407,34 @@ def _interventions(go: Tour) -> None:
     failed = go("POST", "/v1/actions/dispatch", 201, {**SEND, "priority": 9})["job_id"]
     fail(claim_one())
     go("POST", "/v1/jobs/{job_id}/retry", 200, {"delay": 5}, job_id=failed)
+
+
+DISPATCHED: dict[str, dict[str, Any]] = {
+    "/v1/notifications/dispatch": {"notification": "extra", "event": "one", "input": {"callback": {"body": {"a": 1}}}},
+    "/v1/databases/dispatch": {"database": "extra", "operation": "count", "input": {"table": "t"}},
+    "/v1/databases/action/dispatch": {"database": "extra", "event": "one", "input": {}},
+    "/v1/graphs/dispatch": {"graph": "extra", "operation": "countNodes", "input": {}},
+    "/v1/graphs/action/dispatch": {"graph": "extra", "event": "one", "input": {}},
+    "/v1/storage/dispatch": {"storage": "extra", "event": "listFiles", "input": {}},
+    "/v1/events/dispatch": {"broker": "extra", "event": "one", "input": {"message": {"a": 1}}},
+    "/v1/functions/dispatch": {"function": "extra", "input": {"payload": {}}},
+    "/v1/features/dispatch": {"tag": "extra", "input": {}},
+}
+
+
+def _others(go: Tour) -> None:
+    """A dispatch of each other namespace, for so late that no claim meets it."""
+    written: dict[str, Any] = {}
+    for kind in kinds.all_kinds():
+        if kind.name != "app":
+            entry, reached, event = SAMPLES[kind.name]
+            envs = {"envs": {"prd": reached}} if kind.connected else {}
+            events = {"events": [{"tag": "one", **event}]} if kind.has_events else {}
+            written[kind.plural] = [{"tag": "extra", **entry, **envs, **events}]
+    go("PUT", "/v1/products/{product}/catalog", 200, written, product="shop")
+    there = {"product": "shop", "env": "prd", "schedule": {"start_at": 4_000_000_000_000}}
+    for path, body in DISPATCHED.items():
+        go("POST", path, 201, {**there, **body})
 
 
 def _service(go: Tour) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from core.errors import OF_ANSWERS, Invalid
+from executors.catalog import kinds
 from tests.documented import ROOT, Codes, documented_codes
 
 FOLDERS = ("core", "executors", "jobs", "webhooks", "ductape_jobs")
@@ -16,7 +17,7 @@ OF_RUNS = {"Failed", "Postponed", "Finished", "failed", "ended_attempt", "move_r
 # What the REST framework itself may say.
 OF_THE_FRAMEWORK = {"method_not_allowed", "unsupported_media_type"}
 # Those that are put together: `<kind>_not_found`, in `executors.catalog`.
-PUT_TOGETHER = {"app_not_found", "event_not_found", "variable_not_found", "constant_not_found"}
+PUT_TOGETHER = {f"{kind}_not_found" for kind in (*kinds.names(), "event", "variable", "constant")}
 # Calls that say what is wrong with one field, and where in them its code stands.
 OF_FIELDS = {"FieldError": 1, "wrong": 2, "_wrong": 3, "add": 2, "problem": 2, "ExpressionError": 1}
 # Calls that say how the whole request is answered; those of `core.errors` by a keyword.

@@ -15,6 +15,11 @@ def app(**fields: Any) -> dict[str, Any]:
     return {"tag": "mail", "envs": {"prd": {"base_url": "https://mail.example"}}, **fields}
 
 
+def session(**changes: Any) -> dict[str, Any]:
+    written = {"tag": "user", "selector": "$Session{id}", "expiry": 7, "period": "days", **changes}
+    return {name: value for name, value in written.items() if value is not None}
+
+
 def event(**fields: Any) -> dict[str, Any]:
     return app(events=[{"tag": "send", "method": "POST", "resource": "/send", **fields}])
 
@@ -125,7 +130,24 @@ def test_a_literal_credential_is_secret_and_a_marker_keeps_the_stored_one() -> N
         ([], "", "invalid"),
         ({"aps": []}, "aps", "unknown_field"),
         ({"product": "other"}, "product", "invalid"),
-        ({"caches": [{"tag": "n"}]}, "caches", "not_supported"),
+        ({"caches": [{"tag": "n"}]}, "caches.0.expiry", "required"),
+        ({"caches": [{"tag": "n", "expiry": 0}]}, "caches.0.expiry", "invalid"),
+        ({"caches": [{"tag": "n", "expiry": 1, "type": "redis"}]}, "caches.0.type", "unknown_field"),
+        ({"caches": [{"tag": "n", "expiry": 1}] * 2}, "caches", "duplicate"),
+        ({"sessions": [{"expiry": 1, "period": "days", "selector": "$Session{id}"}]}, "sessions.0.tag", "required"),
+        ({"sessions": [session(selector=None)]}, "sessions.0.selector", "required"),
+        ({"sessions": [session(selector="id")]}, "sessions.0.selector", "invalid"),
+        ({"sessions": [session(selector="$Session")]}, "sessions.0.selector", "invalid"),
+        ({"sessions": [session(selector="$Secret{id}")]}, "sessions.0.selector", "invalid"),
+        ({"sessions": [session(selector="$Session{id} ")]}, "sessions.0.selector", "invalid"),
+        ({"sessions": [session(schema={"uid": 1})]}, "sessions.0.selector", "invalid"),
+        ({"sessions": [session(schema=["id"])]}, "sessions.0.schema", "invalid"),
+        ({"sessions": [session(expiry=None)]}, "sessions.0.expiry", "required"),
+        ({"sessions": [session(expiry=0)]}, "sessions.0.expiry", "invalid"),
+        ({"sessions": [session(expiry=1.5)]}, "sessions.0.expiry", "invalid"),
+        ({"sessions": [session(expiry=367)]}, "sessions.0.expiry", "invalid"),
+        ({"sessions": [session(period="weeks")]}, "sessions.0.period", "invalid"),
+        ({"sessions": [session(), session()]}, "sessions", "duplicate"),
         ({"envs": {"prd": {}}}, "envs", "invalid"),
         ({"envs": [{"slug": "p r d"}]}, "envs.0.slug", "invalid"),
         ({"envs": [{"name": "x"}]}, "envs.0.slug", "required"),
@@ -232,6 +254,20 @@ def test_a_property_may_be_called_like_a_keyword() -> None:
 def test_a_typo_is_answered_with_the_nearest_known_name() -> None:
     with pytest.raises(Invalid, match="did you mean 'success'"):
         read_document({"apps": [event(sucess=[200])]}, "shop")
+
+
+@pytest.mark.parametrize(("period", "read"), [("Days", "days"), ("mins", "minutes"), ("secs", "seconds")])
+def test_a_period_may_be_written_short(period: str, read: str) -> None:
+    (declared,) = read_document({"sessions": [session(period=period)]}, "shop").declared["sessions"]
+    assert declared.columns["period"] == read
+
+
+def test_a_selector_may_lie_deeper_and_a_plain_name_is_answered_with_the_reference() -> None:
+    deep = session(selector="$Session{user}{id}", schema={"user": {"id": "u_1"}})
+    (declared,) = read_document({"sessions": [deep]}, "shop").declared["sessions"]
+    assert declared.columns["selector"] == "$Session{user}{id}"
+    with pytest.raises(Invalid, match=r"'id' is no reference: write `\$Session\{id\}`"):
+        read_document({"sessions": [session(selector="id")]}, "shop")
 
 
 def test_every_mistake_is_told_at_once() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import re
+
 import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
 
+from core import crypto
 from core.crypto import CannotOpen, KeyRing, context, key_id
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -71,3 +76,23 @@ def test_a_wrong_key_is_refused_without_being_shown(keys: list[str]) -> None:
         KeyRing(keys)
 
     assert "short" not in str(caught.value)
+
+
+def test_a_fingerprint_is_the_same_for_the_same_value_and_purpose_alone(settings: Settings) -> None:
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    made = crypto.fingerprint("u_1", "sessions")
+    assert made == crypto.fingerprint("u_1", "sessions")
+    assert re.fullmatch("[0-9a-f]{64}", made)
+    assert len({made, crypto.fingerprint("u_2", "sessions"), crypto.fingerprint("u_1", "caches")}) == 3
+    settings.FIELD_ENCRYPTION_KEYS = [OLD, NEW]
+    assert crypto.fingerprint("u_1", "sessions") != made
+    assert crypto.fingerprints("u_1", "sessions")[1] == made
+
+
+def test_keys_are_derived_for_one_purpose_each_and_are_none_of_the_ring() -> None:
+    ring = KeyRing([NEW, OLD])
+    derived = ring.derived("tokens")
+    assert list(derived) == list(ring.key_ids)
+    assert {len(key) for key in derived.values()} == {32}
+    assert len({*derived.values(), *ring.derived("caches").values()}) == 4
+    assert not {NEW.encode(), base64.urlsafe_b64decode(NEW)} & set(derived.values())

@@ -18,6 +18,7 @@ from executors.expressions import (
     Moment,
     Reference,
     Unknown,
+    budget,
     check_expressions,
     has_expressions,
     is_only_a_reference,
@@ -27,7 +28,6 @@ from executors.expressions import (
     references_in,
     resolve,
     resolve_known,
-    values,
 )
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -78,7 +78,8 @@ def test_an_expression_is_found_wherever_it_stands(text: str) -> None:
         ("$$$$$Constant{mail}{limit}", "$$5"),
         ("$$DateAdd($Now(), 1, 'day')", f"$DateAdd({NOW_MS}, 1, 'day')"),
         ("$$Now()$$Now()", "$Now()$Now()"),
-        ("$$ and $$now() and $$Now", "$$ and $$now() and $$Now"),
+        ("$$ and $$now() and $$Nowhere", "$$ and $$now() and $$Nowhere"),
+        ("$$Now and $$Default", "$Now and $Default"),
     ],
 )
 def test_two_dollars_before_what_begins_like_an_expression_are_a_plain_one(text: str, sent: str) -> None:
@@ -101,7 +102,7 @@ def test_the_catalogs_texts_are_escaped_alike() -> None:
 
 @given(st.text(alphabet="$SecretNow{}()', 1a", max_size=40))
 def test_any_text_can_be_sent_as_it_is(text: str) -> None:
-    escaped = re.sub(r"\$+(?=[A-Z][A-Za-z0-9]*[({])", lambda match: match[0] * 2, text)
+    escaped = re.sub(r"\$+(?=[A-Z][A-Za-z0-9]*[({]|(?:Now|Default)(?![A-Za-z0-9_]))", lambda match: match[0] * 2, text)
 
     assert check([escaped])[1:] == ([], [])
     assert resolved([escaped]) == [text]
@@ -115,7 +116,7 @@ def test_many_dollars_cost_their_length() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5 $", "$5.00", "US$ {a}", "$price", "$(a)", "${HOME}", "{{name}}", "$now()", "$Now", "$$", "a$"]
+    "text", ["", "5 $", "$5.00", "US$ {a}", "$price", "$(a)", "${HOME}", "{{name}}", "$now()", "$Nowhere", "$$", "a$"]
 )
 def test_plain_text_is_left_alone(text: str) -> None:
     assert not has_expressions({"a": text})
@@ -125,9 +126,11 @@ def test_plain_text_is_left_alone(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("$Session{user}{id}", "$Session{…} is not supported in an input yet"),
-        ("$Input{a}", "$Input{…} is not supported"),
-        ("$Concat(['a'], '')", "$Concat(…) is not supported"),
+        ("$Input{a}{b}", "$Input{a}{b} can have no value in an input: only in a feature"),
+        ("$Trim($Step{a})", "at offset 9: $Step{a} can have no value in an input: only in a feature"),
+        ("$Default", "can have no value in an input: only in a feature or a sample of the catalog"),
+        ("$Response{a}", "at offset 3: $Response{…} is not supported"),
+        ("$Round(1)", "at offset 3: $Round(…) is not supported"),
         ("$Secrets{KEY}", "did you mean $Secret?"),
         ("$Nwo()", "did you mean $Now?"),
         ("$Secret{}", "is not the key of a secret"),
@@ -143,8 +146,8 @@ def test_plain_text_is_left_alone(text: str) -> None:
         ("$DateAdd($Now(), 1, 5)", "must be a text in quotes"),
         ("$DateAdd('tomorrow', 1, 'days')", "the time of $DateAdd"),
         ("$DateAdd($Now() 1, 'days')", "a comma or a bracket is missing"),
-        ("$DateAdd(" * 20, "is nested too deeply"),
-        ("$DateAdd($Now(), 1, '" + "d" * 2000 + "')", "is too long"),
+        ("$DateAdd(" * 30, "is nested too deeply"),
+        ("$DateAdd($Now(), 1, '" + "d" * 20_000 + "')", "is too long"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_its_place(text: str, told: str) -> None:
@@ -233,7 +236,7 @@ def test_what_refers_to_nothing_is_known_before_a_run() -> None:
 
 
 def test_references_cannot_blow_an_input_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "MAX_RESOLVED_CHARACTERS", 60)
+    monkeypatch.setattr(budget, "MAX_RESOLVED_CHARACTERS", 60)
 
     assert resolved(["$Secret{KEY}"] * 10) == ["s3cret"] * 10
     with pytest.raises(ExpressionError, match="longer than 60 characters"):

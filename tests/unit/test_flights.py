@@ -12,7 +12,7 @@ JOB = uuid4()
 
 
 def flying(run_id: int = 1, fence: int = 1) -> Flying:
-    claim = Claim(run_id, fence, 1, 1, 0, 0, JOB, 1, 1, "noop", "{}", "{}", "", 0, "{}", 60_000, 0)
+    claim = Claim(run_id, fence, 1, 1, 0, 0, JOB, 1, 1, "noop", "{}", "{}", "", "", 0, "{}", 60_000, 0)
     return Flying(claim, "default", deadline=0.0)
 
 

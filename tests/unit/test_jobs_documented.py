@@ -23,7 +23,6 @@ from jobs.runner.outcome import retry_config
 from jobs.states import ALLOWED, FINAL, JobStatus, Verb
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "jobs.md").read_text()
-NOT_YET = {"session", "cache"}
 
 
 def section(title: str) -> str:
@@ -44,7 +43,7 @@ def names(cell: str) -> list[str]:
 
 def test_every_option_is_told_and_no_other() -> None:
     told = {name for row in rows("Options of a dispatch") for name in names(row[0])}
-    assert told | NOT_YET | {"action"} == set(dispatch_body(TARGETS["actions"])["properties"])
+    assert told | {"action"} == set(dispatch_body(TARGETS["actions"])["properties"])
 
 
 def test_defaults_of_options_are_those_of_a_request() -> None:

@@ -13,15 +13,11 @@ from core.errors import Forbidden, Invalid, NotFound
 from core.fields import parameters
 from core.tenancy import scopes
 from core.tenancy.auth import Principal, principal_of
-from core.tenancy.models import Product
 from core.tenancy.parsing import StrictJSONParser, body_of
-from core.tenancy.visibility import visible_environments, visible_product, visible_products
-from core.times import to_ms
+from core.tenancy.visibility import visible_product, visible_products
 from executors.catalog import document
 from executors.catalog.api.bodies import OlderTextYAMLParser, OlderYAMLParser, TextYAMLParser, YAMLParser
 from executors.catalog.editing import store_part
-
-_MOST_PRODUCTS = 1000
 
 _DIFFERENCE = {
     "type": "object",
@@ -83,43 +79,6 @@ class CatalogView(APIView):
             force=flag(given, "force"),
         )
         return Response({**difference.as_dict(), "dry_run": dry_run})
-
-
-class ProductsView(APIView):
-    """The products that the key sees."""
-
-    required_scope = scopes.CATALOG_READ
-
-    @extend_schema(operation_id="products_list", summary="List products", tags=["catalog"], responses={200: _OBJECT})
-    def get(self, request: Request) -> Response:
-        products = visible_products(principal_of(request)).order_by("tag")[:_MOST_PRODUCTS]
-        return Response({"products": [_product(product) for product in products]})
-
-
-class EnvironmentsView(APIView):
-    """The environments of a product that the key sees."""
-
-    required_scope = scopes.CATALOG_READ
-
-    @extend_schema(
-        operation_id="environments_list", summary="List environments", tags=["catalog"], responses={200: _OBJECT}
-    )
-    def get(self, request: Request, product: str) -> Response:
-        principal = principal_of(request)
-        found = visible_product(principal, product)
-        environments = visible_environments(principal).filter(product=found).order_by("pk")
-        return Response(
-            {
-                "envs": [
-                    {"slug": environment.slug, "name": environment.name, "created_at": to_ms(environment.created_at)}
-                    for environment in environments
-                ]
-            }
-        )
-
-
-def _product(product: Product) -> dict[str, object]:
-    return {"tag": product.tag, "name": product.name, "created_at": to_ms(product.created_at)}
 
 
 def check_may_write(principal: Principal, tag: str) -> None:

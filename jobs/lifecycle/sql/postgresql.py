@@ -140,12 +140,12 @@ j AS (
   FROM e
   WHERE j.id = e.job_id
   RETURNING e.id AS run_id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
-            j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
+            j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session, j.cache,
             j.retries, j.retry_config, j.timeout, e.priority, e.due_at
 )
 SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count,
        (extract(epoch FROM j.scheduled_at) * 1000)::bigint, j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
-       j.retries, j.retry_config, j.timeout,
+       j.cache, j.retries, j.retry_config, j.timeout,
        (SELECT p.catalog_version FROM tenancy_product p WHERE p.id = j.product_id)
 FROM keyed LEFT JOIN j ON true
 ORDER BY j.priority DESC, j.due_at, j.run_id

@@ -1,0 +1,338 @@
+"""Components over HTTP, one at a time: each call is a small catalog document, checked and stored as such.
+
+Owns the shape of answers, alike for every kind (`executors.catalog.kinds`). What may be written, and who
+writes it, is `executors.catalog.editing`'s; secrets go in and never come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import wraps
+from typing import Any, ClassVar
+
+from django.db import transaction
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core.errors import Conflict, Invalid, NotFound
+from core.fields import nearest, parameters
+from core.openapi import ref
+from core.tenancy import scopes
+from core.tenancy.auth import principal_of
+from core.tenancy.models import Environment, Product
+from core.tenancy.parsing import body_of
+from core.tenancy.visibility import visible_environments, visible_product
+from executors.catalog import document, editing, kinds
+from executors.catalog.api.writing import READ_WRITE, force_of, store, writable
+from executors.catalog.check import check_connection
+from executors.catalog.etags import check_match, etag_of
+from executors.catalog.kinds import Kind
+from executors.catalog.models import Component
+
+OBJECT = {"type": "object", "additionalProperties": True}
+FORCE = OpenApiParameter("force", bool, description="also where unfinished jobs need it")
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="the ETag that was read: 412 where it has changed since"
+)
+_CHECK = {
+    "type": "object",
+    "required": ["ok", "detail", "code", "status", "duration_ms"],
+    "properties": {
+        "ok": {"type": "boolean"},
+        "detail": {"type": "string"},
+        "code": {"type": ["string", "null"]},
+        "status": {"type": ["integer", "null"]},
+        "duration_ms": {"type": "integer"},
+    },
+}
+
+
+class OfAKind(APIView):
+    """What the views of one kind share. A subclass is made for each kind (`executors.catalog.api.urls`)."""
+
+    required_scope: Any = READ_WRITE
+    kind: ClassVar[Kind] = kinds.APP
+
+    def found(self, product: Product, tag: str) -> Component:
+        """The component. Raises NotFound."""
+        listed = product.components.filter(kind=self.kind.name)
+        component = listed.filter(tag=tag).first() if "\x00" not in tag else None
+        if component is None:
+            meant = nearest(tag, list(listed.values_list("tag", flat=True)[:500]))
+            detail = f"no {self.kind.name} {tag[:120]!r} in product {product.tag!r}"
+            raise NotFound(detail + (f": did you mean {meant!r}?" if meant else ""), code=f"{self.kind.name}_not_found")
+        return component
+
+    def exported(self, request: Request, product: Product) -> list[dict[str, Any]]:
+        environments = principal_of(request).environment_ids
+        listed: list[dict[str, Any]] = document.export(product, environment_ids=environments).get(self.kind.plural, [])
+        return listed
+
+    def shown(self, request: Request, product: Product, tag: str) -> dict[str, Any]:
+        self.found(product, tag)
+        return next(entry for entry in self.exported(request, product) if entry["tag"] == tag)
+
+    def answer(self, request: Request, product: Product, tag: str, status: int = 200) -> Response:
+        """The component as it is stored, with its ETag."""
+        shown = self.shown(request, product, tag)
+        return Response(shown, status=status, headers={"ETag": etag_of(self.found(product, tag))})
+
+    def store(self, request: Request, product: Product, entry: Mapping[str, Any], prefix: str = "") -> None:
+        plural = self.kind.plural
+        store(request, product, {plural: [entry]}, f"{plural}.0" + (f".{prefix}" if prefix else ""))
+
+    def unchanged(self, request: Request, component: Component) -> None:
+        """Raise Conflict where the caller read another one than is there. Inside the transaction that writes."""
+        check_match(request.headers.get("If-Match"), lambda: etag_of(component))
+
+
+class ComponentsView(OfAKind):
+    """The components of a kind."""
+
+    def get(self, request: Request, product: str) -> Response:
+        """Every one with its connections and events, secrets as `{"set": true}`."""
+        return Response({self.kind.plural: self.exported(request, visible_product(principal_of(request), product))})
+
+    def post(self, request: Request, product: str) -> Response:
+        """A new one, written as in the catalog document; 409 where there is one of its tag."""
+        product_row, entry = writable(request, product), body_of(request)
+        tag = entry.get("tag")
+        listed = product_row.components.filter(kind=self.kind.name)
+        if isinstance(tag, str) and listed.filter(tag=tag.replace("\x00", "")).exists():
+            detail = f"product {product_row.tag!r} has the {self.kind.name} {tag[:120]!r} already: change it with PATCH"
+            raise Conflict(detail, code="exists")
+        self.store(request, product_row, entry)
+        return self.answer(request, product_row, str(tag), status=201)
+
+
+class ComponentView(OfAKind):
+    """One component."""
+
+    def get(self, request: Request, product: str, tag: str) -> Response:
+        return self.answer(request, visible_product(principal_of(request), product), tag)
+
+    @transaction.atomic
+    def patch(self, request: Request, product: str, tag: str) -> Response:
+        """Change the fields that are given; `null` takes one away. Connections and events that are not named stay."""
+        found = writable(request, product, lock=True)
+        given = body_of(request)
+        if given.get("tag", tag) != tag:
+            raise Invalid.field("tag", f"cannot be changed: make a new {self.kind.name}")
+        component = self.found(found, tag)
+        self.unchanged(request, component)
+        entry = {**editing.component_entry(component), **given}
+        self.store(request, found, {name: value for name, value in entry.items() if value is not None})
+        return self.answer(request, found, tag)
+
+    @transaction.atomic
+    def delete(self, request: Request, product: str, tag: str) -> Response:
+        """Remove it with its connections and events; 409 where unfinished jobs need it, which fail with `force`."""
+        found, force = writable(request, product, lock=True), force_of(request)
+        component = self.found(found, tag)
+        self.unchanged(request, component)
+        editing.remove_part(component, actor=principal_of(request).name, force=force)
+        return Response(status=204)
+
+
+class ConnectionView(OfAKind):
+    """How a component is reached in one environment."""
+
+    @transaction.atomic
+    def put(self, request: Request, product: str, tag: str, env: str) -> Response:
+        """Address, credentials (write-only) and what else holds in this environment, as a whole."""
+        found = writable(request, product, lock=True)
+        component = self.found(found, tag)
+        self.unchanged(request, component)
+        if not found.environments.filter(slug=env.replace("\x00", "")).exists():
+            raise NotFound(f"product {found.tag!r} has no environment {env[:60]!r}", code="env_not_found")
+        entry = {**editing.component_entry(component), "envs": {env: body_of(request)}}
+        self.store(request, found, entry, f"envs.{env}")
+        return Response(self.shown(request, found, tag)["envs"][env], headers={"ETag": etag_of(component)})
+
+    @transaction.atomic
+    def delete(self, request: Request, product: str, tag: str, env: str) -> Response:
+        """Remove the connection; 409 where unfinished jobs need it, which fail with `force`."""
+        found, force = writable(request, product, lock=True), force_of(request)
+        component = self.found(found, tag)
+        self.unchanged(request, component)
+        if env not in self.shown(request, found, tag)["envs"]:
+            detail = f"{self.kind.name} {tag!r} has no connection in environment {env[:60]!r}"
+            raise NotFound(detail, code="connection_not_found")
+        editing.remove_part(component, actor=principal_of(request).name, env=env, force=force)
+        return Response(status=204)
+
+
+class OfAnEvent(OfAKind):
+    """What the views of events share."""
+
+    def stored_event(
+        self, request: Request, product: Product, component: Component, event: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Store the event, and answer it as it reads then."""
+        self.store(request, product, {**editing.component_entry(component), "events": [event]}, "events.0")
+        tag = str(event["tag"]).removeprefix(f"{component.tag}:")
+        return editing.event_entry(component.events.get(tag=tag))
+
+
+class EventsView(OfAnEvent):
+    """The events of a component: actions, messages, templates, topics."""
+
+    def get(self, request: Request, product: str, tag: str) -> Response:
+        found = visible_product(principal_of(request), product)
+        return Response({"events": self.shown(request, found, tag)["events"]})
+
+    def post(self, request: Request, product: str, tag: str) -> Response:
+        """A new event, written as in the catalog document; 409 where there is one of its tag."""
+        found, event = writable(request, product), body_of(request)
+        component, name = self.found(found, tag), event.get("tag")
+        if isinstance(name, str) and component.events.filter(tag=name.replace("\x00", "")).exists():
+            detail = f"{self.kind.name} {tag!r} has an event {name[:120]!r} already: change it with PUT"
+            raise Conflict(detail, code="exists")
+        return Response(self.stored_event(request, found, component, event), status=201)
+
+
+class EventView(OfAnEvent):
+    """One event of a component."""
+
+    def get(self, request: Request, product: str, tag: str, event: str) -> Response:
+        found = visible_product(principal_of(request), product)
+        saved = self.found(found, tag).events.filter(tag=event.replace("\x00", "")).first()
+        if saved is None:
+            raise NotFound(f"{self.kind.name} {tag!r} has no event {event[:120]!r}", code="event_not_found")
+        return Response(editing.event_entry(saved))
+
+    @transaction.atomic
+    def put(self, request: Request, product: str, tag: str, event: str) -> Response:
+        """The event as a whole: a new one, or in place of the one that is there. `tag` may be left out."""
+        found, given = writable(request, product, lock=True), body_of(request)
+        component = self.found(found, tag)
+        self.unchanged(request, component)
+        if given.get("tag", event) != event:
+            raise Invalid.field("tag", "is another than in the address: make a new event")
+        return Response(self.stored_event(request, found, component, {**given, "tag": event}))
+
+    @transaction.atomic
+    def delete(self, request: Request, product: str, tag: str, event: str) -> Response:
+        """Remove the event; 409 where unfinished jobs need it, which fail with `force`."""
+        found, force = writable(request, product, lock=True), force_of(request)
+        component = self.found(found, tag)
+        self.unchanged(request, component)
+        if not component.events.filter(tag=event.replace("\x00", "")).exists():
+            raise NotFound(f"{self.kind.name} {tag!r} has no event {event[:120]!r}", code="event_not_found")
+        editing.remove_part(component, actor=principal_of(request).name, event=event, force=force)
+        return Response(status=204)
+
+
+class CheckView(OfAKind):
+    """Whether a component can be reached."""
+
+    required_scope = scopes.CATALOG_WRITE  # it connects with the component's credentials
+
+    def get(self, request: Request, product: str, tag: str) -> Response:
+        """Tries the connection for real, at most 10 s, and says in a sentence what came of it."""
+        principal = principal_of(request)
+        slug = parameters(request.query_params, {"env"}).get("env", "").replace("\x00", "")
+        found = visible_product(principal, product)
+        component = self.found(found, tag)
+        if not slug:
+            raise Invalid.field("env", "is required: the environment's slug", code="required")
+        environment: Environment | None = visible_environments(principal).filter(product=found, slug=slug).first()
+        if environment is None:
+            raise NotFound(f"product {found.tag!r} has no environment {slug[:60]!r}", code="env_not_found")
+        return Response(asdict(check_connection(component, environment)))
+
+
+_PROBLEMS = {409: ref("Problem"), 412: ref("Problem")}
+_BODY: dict[str, Any] = {"request": {"application/json": OBJECT}}
+# (view, method) → the name of the operation, its summary, what else the schema says. {} is the kind's name.
+OPERATIONS: dict[type[OfAKind], dict[str, tuple[str, str, dict[str, Any]]]] = {
+    ComponentsView: {
+        "get": ("{plural}_list", "List {plural}", {"responses": {200: OBJECT, 409: ref("Problem")}}),
+        "post": ("{plural}_create", "Create a {name}", {**_BODY, "responses": {201: OBJECT, 409: ref("Problem")}}),
+    },
+    ComponentView: {
+        "get": ("{plural}_get", "Get a {name}", {"responses": {200: OBJECT, 409: ref("Problem")}}),
+        "patch": (
+            "{plural}_update",
+            "Change a {name}",
+            {**_BODY, "parameters": [IF_MATCH], "responses": {200: OBJECT, **_PROBLEMS}},
+        ),
+        "delete": (
+            "{plural}_delete",
+            "Delete a {name}",
+            {"request": None, "parameters": [FORCE, IF_MATCH], "responses": {204: None, **_PROBLEMS}},
+        ),
+    },
+    ConnectionView: {
+        "put": (
+            "{plural}_connect",
+            "Connect a {name} in an environment",
+            {**_BODY, "parameters": [IF_MATCH], "responses": {200: OBJECT, **_PROBLEMS}},
+        ),
+        "delete": (
+            "{plural}_disconnect",
+            "Disconnect a {name} in an environment",
+            {"request": None, "parameters": [FORCE, IF_MATCH], "responses": {204: None, **_PROBLEMS}},
+        ),
+    },
+    EventsView: {
+        "get": (
+            "{name}_events_list",
+            "List the events of a {name}",
+            {"responses": {200: OBJECT, 409: ref("Problem")}},
+        ),
+        "post": (
+            "{name}_events_create",
+            "Create an event of a {name}",
+            {**_BODY, "responses": {201: OBJECT, 409: ref("Problem")}},
+        ),
+    },
+    EventView: {
+        "get": ("{name}_events_get", "Get an event of a {name}", {"responses": {200: OBJECT, 409: ref("Problem")}}),
+        "put": (
+            "{name}_events_store",
+            "Store an event of a {name}",
+            {**_BODY, "parameters": [IF_MATCH], "responses": {200: OBJECT, **_PROBLEMS}},
+        ),
+        "delete": (
+            "{name}_events_delete",
+            "Delete an event of a {name}",
+            {"request": None, "parameters": [FORCE, IF_MATCH], "responses": {204: None, **_PROBLEMS}},
+        ),
+    },
+    CheckView: {
+        "get": (
+            "{plural}_check",
+            "Check the connection of a {name}",
+            {
+                "parameters": [OpenApiParameter("env", str, required=True, description="the environment's slug")],
+                "responses": {200: _CHECK, 409: ref("Problem")},
+            },
+        ),
+    },
+}
+
+
+def _own(method: Callable[..., Response]) -> Callable[..., Response]:
+    """The method again: what describes it is kept on it, and each kind describes it in its own words."""
+
+    @wraps(method)
+    def same(*args: Any, **kwargs: Any) -> Response:
+        return method(*args, **kwargs)
+
+    return same
+
+
+def of_kind(view: type[OfAKind], kind: Kind) -> type[OfAKind]:
+    """The view for one kind, each of its operations described under a name of its own."""
+    members: dict[str, Any] = {"kind": kind, "__doc__": view.__doc__, "__module__": view.__module__}
+    for method, (operation_id, summary, schema) in OPERATIONS[view].items():
+        names = {"plural": kind.plural, "name": kind.name}
+        described = extend_schema(
+            operation_id=operation_id.format(**names), summary=summary.format(**names), tags=["catalog"], **schema
+        )
+        members[method] = described(_own(getattr(view, method)))
+    return type(f"{kind.name.title()}{view.__name__}", (view,), members)

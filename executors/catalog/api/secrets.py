@@ -1,0 +1,76 @@
+"""Secrets of a product over HTTP: they go in and never come out."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core.errors import NotFound
+from core.fields import parameters
+from core.openapi import ref
+from core.tenancy.auth import principal_of
+from core.tenancy.parsing import body_of
+from core.tenancy.visibility import visible_product
+from executors.catalog import document, editing
+from executors.catalog.api.writing import READ_WRITE, store, writable
+
+_OBJECT = {"type": "object", "additionalProperties": True}
+
+
+class SecretsView(APIView):
+    """The secrets of a product: which are set, never what they are."""
+
+    required_scope = READ_WRITE
+
+    @extend_schema(
+        operation_id="secrets_list",
+        summary="List secrets",
+        tags=["catalog"],
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
+    def get(self, request: Request, product: str) -> Response:
+        principal = principal_of(request)
+        found = visible_product(principal, product)
+        return Response({"secrets": document.export(found, environment_ids=principal.environment_ids)["secrets"]})
+
+    @extend_schema(
+        operation_id="secrets_store",
+        summary="Store a secret",
+        tags=["catalog"],
+        request={"application/json": _OBJECT},
+        responses={200: _OBJECT, 409: ref("Problem")},
+    )
+    def post(self, request: Request, product: str) -> Response:
+        """`{key, value}` for all environments, `{key, envs: {slug: value}}` for some; others of the key stay."""
+        found, entry = writable(request, product), body_of(request)
+        store(request, found, {"secrets": [entry]}, "secrets.0")
+        stored = document.export(found)["secrets"]
+        return Response(next(shown for shown in stored if shown["key"] == entry["key"]))
+
+
+class SecretView(APIView):
+    """One secret."""
+
+    required_scope = READ_WRITE
+
+    @extend_schema(
+        operation_id="secrets_delete",
+        summary="Delete a secret",
+        tags=["catalog"],
+        request=None,
+        parameters=[OpenApiParameter("env", str, description="only the value for this environment")],
+        responses={204: None, 409: ref("Problem")},
+    )
+    def delete(self, request: Request, product: str, secret: str) -> Response:
+        """Remove a secret's value for one environment (`env`), or the one for all."""
+        found = writable(request, product)
+        env = parameters(request.query_params, {"env"}).get("env")
+        secrets = {shown["key"]: shown for shown in document.export(found)["secrets"]}
+        held = secrets.get(secret, {})
+        if (env is None and "value" not in held) or (env is not None and env not in held.get("envs", {})):
+            where = "for all environments" if env is None else f"in environment {env[:60]!r}"
+            raise NotFound(f"the secret {secret[:120]!r} has no value {where}", code="secret_not_found")
+        editing.remove_secret(found, secret, env, actor=principal_of(request).name)
+        return Response(status=204)

@@ -1,0 +1,1 @@
+"""Graph databases: Neo4j and Memgraph over Bolt, and an embedded one in a file."""

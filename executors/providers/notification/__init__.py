@@ -1,0 +1,1 @@
+"""Notifications: one message over e-mail, SMS, push and callback, each channel by the provider its environment names."""

@@ -1,0 +1,1 @@
+"""Push messages to the apps of devices, by their tokens."""

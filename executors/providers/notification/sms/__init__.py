@@ -1,0 +1,1 @@
+"""SMS: one call for each number."""

@@ -1,0 +1,307 @@
+"""Features on a real receiver: order and parallelism, conditions, failures, and what an earlier attempt has done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from core import http
+from core.errors import ApiError, Invalid
+from core.shortcache import forget_everything
+from core.tenancy.models import Environment, Product
+from executors import registry
+from executors.base import Call, Done, Failed, Outcome, Session
+from executors.catalog import document
+from executors.catalog.schema import read_document
+from executors.namespaces.features import InMemory
+from tests.integration.action_world import SCHEDULED
+from tests.servers.receiver import Answer, Receiver
+
+pytestmark = pytest.mark.django_db
+
+
+def step(tag: str, **changes: Any) -> dict[str, Any]:
+    return {"tag": tag, "type": "action", "app": "mail", "event": tag, **changes}
+
+
+class World:
+    """A product with an app of four events, and features over it."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.executor = registry.get("features")
+
+    def store(self, *features: dict[str, Any]) -> None:
+        events: list[dict[str, Any]] = [
+            {"tag": tag, "method": "POST", "resource": f"/{tag}"} for tag in ("a", "b", "c", "d")
+        ]
+        events.append({"tag": "typed", "method": "POST", "resource": "/a", "body": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}, "day": {"type": "string", "format": "date"}}}})  # fmt: skip
+        written = {
+            "envs": [{"slug": "prd"}],
+            "secrets": [{"key": "TOKEN", "value": "tok-very-secret"}],
+            "apps": [{"tag": "mail", "envs": {"prd": {"base_url": self.receiver.url}}, "events": events}],
+            "features": list(features),
+        }
+        document.store("shop", read_document(written, "shop"), prune=True)
+        forget_everything()
+
+    def where(self, tag: str) -> dict[str, Any]:
+        product = Product.objects.get(tag="shop")
+        env = Environment.objects.get(product=product, slug="prd")
+        return {"product_id": product.pk, "environment_id": env.pk, "target": {"tag": tag}}
+
+    def check(self, tag: str = "f", **input: Any) -> None:
+        self.executor.check(**self.where(tag), input=input, recurring=False)
+
+    def call(self, tag: str, input: Mapping[str, Any], steps: InMemory, session: Session | None) -> Call:
+        return Call(
+            job_id="job_1", run_key="job_1:7", attempt=1, namespace="features", product="shop", env="prd",
+            target={"tag": tag}, resolved=self.executor.resolve(**self.where(tag)), input=input,
+            scheduled_at=SCHEDULED, timeout=10.0, steps=steps, session=session,
+        )  # fmt: skip
+
+    def run(
+        self, tag: str = "f", *, steps: InMemory | None = None, session: Session | None = None, **input: Any
+    ) -> Outcome:
+        call = self.call(tag, input, steps or InMemory(), session)
+
+        async def then_close() -> Outcome:
+            try:
+                return await self.executor.execute(call)
+            finally:
+                await http.close()
+
+        return asyncio.run(then_close())
+
+    def paths(self) -> list[str]:
+        return [request.path for request in self.receiver.requests]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    forget_everything()
+    with Receiver() as receiver:
+        yield World(receiver)
+    forget_everything()
+
+
+def failed(outcome: Outcome) -> Failed:
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+def done(outcome: Outcome) -> Mapping[str, Any]:
+    assert isinstance(outcome, Done), outcome
+    return outcome.result
+
+
+def test_steps_hand_their_outputs_on_and_the_output_is_mapped(world: World) -> None:
+    world.receiver.answer("/a", Answer(body={"id": 41, "tags": ["x", "y"]}))
+    world.store(
+        {
+            "tag": "f",
+            "input": {"day": {"type": "string", "required": True}, "limit": {"type": "integer", "default": 3}},
+            "steps": [
+                step("b", input={"body": {"of": "$Step{a}{body}{id}", "second": "$Sequence{main}{a}{body}{tags}{1}", "day": "on $Input{day}"}}),
+                step("a", input={"body": {"limit": "$Input{limit}"}}),
+            ],
+            "output": {"id": "$Add($Step{a}{body}{id}, 1)", "sent": "$Step{b}{status}"},
+        }
+    )  # fmt: skip
+    world.check(day="monday")
+    assert done(world.run(day="monday")) == {"id": 42, "sent": 200}
+    assert [(request.path, request.json()) for request in world.receiver.requests] == [
+        ("/a", {"limit": 3}),
+        ("/b", {"of": 41, "second": "y", "day": "on monday"}),
+    ]
+    assert [request.headers["idempotency-key"] for request in world.receiver.requests] == ["job_1:7:a", "job_1:7:b"]
+
+
+def test_without_an_output_every_steps_is_told(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a"), {"tag": "nap", "type": "sleep", "duration": 10}]})
+    result = done(world.run())
+    assert (result["a"]["status"], result["nap"]) == (200, None)
+
+
+def test_steps_that_wait_for_nothing_run_beside_each_other(world: World) -> None:
+    for path in ("/a", "/b", "/c"):
+        world.receiver.answer(path, Answer(delay=0.5))
+    world.store({"tag": "f", "steps": [step("a"), step("b"), step("c")]})
+    began = time.monotonic()
+    done(world.run())
+    assert time.monotonic() - began < 1.2
+
+    world.store({"tag": "f", "options": {"parallel": 1}, "steps": [step("a"), step("b"), step("c")]})
+    began = time.monotonic()
+    done(world.run())
+    assert time.monotonic() - began > 1.4
+
+
+def test_a_step_whose_condition_does_not_hold_is_skipped_and_others_go_on(world: World) -> None:
+    steps = [step("a"), step("b", condition="$Step{a}{status} > 200"), step("c", dependsOn=["b"])]
+    world.store({"tag": "f", "steps": steps})
+    kept = InMemory()
+    assert done(world.run(steps=kept))["b"] is None
+    assert world.paths() == ["/a", "/c"]
+    assert {name: entry["status"] for name, entry in asyncio.run(kept.all()).items()} == {
+        "a": "completed", "b": "skipped", "c": "completed",
+    }  # fmt: skip
+
+
+def test_a_step_is_tried_again_as_often_as_it_says(world: World) -> None:
+    world.receiver.answer("/a", Answer(status=503), Answer(status=503), Answer())
+    world.store({"tag": "f", "steps": [step("a", options={"retries": 2, "retryConfig": {"initialDelay": 1}})]})
+    kept = InMemory()
+    done(world.run(steps=kept))
+    assert asyncio.run(kept.all())["a"]["attempts"] == 3
+    assert {request.headers["idempotency-key"] for request in world.receiver.requests} == {"job_1:7:a"}
+
+
+def test_a_step_that_may_fail_is_told_and_the_others_go_on(world: World) -> None:
+    world.receiver.answer("/a", Answer(status=404, body={"why": "gone"}))
+    world.store(
+        {
+            "tag": "f",
+            "steps": [step("a", options={"allow_fail": True}), step("b", input={"body": {"code": "$Step{a}{code}"}})],
+        }
+    )
+    assert done(world.run())["a"]["code"] == "NOT_FOUND"
+    assert world.receiver.requests[-1].json() == {"code": "NOT_FOUND"}
+
+
+def test_a_step_that_fails_ends_the_run_and_nothing_new_begins(world: World) -> None:
+    world.receiver.answer("/a", Answer(status=503))
+    world.receiver.answer("/b", Answer(delay=0.3))
+    world.store({"tag": "f", "steps": [step("a"), step("b"), step("c", dependsOn=["b"])]})
+    kept = InMemory()
+    outcome = failed(world.run(steps=kept))
+    assert (outcome.code, outcome.retryable) == ("SERVICE_UNAVAILABLE", True)
+    assert outcome.message.startswith("step 'a': ")
+    assert outcome.result == {"failed_step": "a", "steps": {"a": "failed", "b": "completed"}}
+    assert sorted(world.paths()) == ["/a", "/b"]
+
+
+def test_what_an_earlier_attempt_has_done_is_not_done_again(world: World) -> None:
+    world.receiver.answer("/a", Answer(body={"id": 7}))
+    world.receiver.answer("/b", Answer(status=503), Answer())
+    world.store({"tag": "f", "steps": [step("a"), step("b", input={"body": {"id": "$Step{a}{body}{id}"}}), step("c", dependsOn=["b"])]})  # fmt: skip
+    kept = InMemory()
+    failed(world.run(steps=kept))
+    done(world.run(steps=kept))
+    assert world.paths() == ["/a", "/b", "/b", "/c"]
+    assert world.receiver.requests[2].json() == {"id": 7}
+
+
+def test_a_sleep_goes_on_where_it_was(world: World) -> None:
+    world.store({"tag": "f", "steps": [{"tag": "nap", "type": "sleep", "duration": 60_000}]})
+    kept = InMemory()
+    call = world.call("f", {}, kept, None)
+
+    async def killed() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await world.executor.execute(call)
+
+    asyncio.run(killed())
+    slept = dict(asyncio.run(kept.all())["nap"])
+    assert slept["status"] == "running"
+    asyncio.run(kept.record("nap", {**slept, "started_at": slept["started_at"] - 60_000}))
+    began = time.monotonic()
+    done(world.run(steps=kept))
+    assert time.monotonic() - began < 5
+
+
+def test_a_feature_runs_features(world: World) -> None:
+    world.store(
+        {"tag": "inner", "steps": [step("a", input={"body": {"x": "$Input{x}"}})], "output": {"status": "$Step{a}{status}"}},
+        {"tag": "f", "steps": [{"tag": "sub", "type": "feature", "feature": "inner", "input": {"x": 5}}]},
+    )  # fmt: skip
+    kept = InMemory()
+    assert done(world.run(steps=kept)) == {"sub": {"status": 200}}
+    assert list(asyncio.run(kept.all())) == ["sub/a", "sub"]
+    assert world.receiver.requests[0].json() == {"x": 5}
+
+
+def test_features_that_run_each_other_in_a_circle_are_refused_at_dispatch(world: World) -> None:
+    world.store(
+        {"tag": "f", "steps": [{"tag": "one", "type": "feature", "feature": "g"}]},
+        {"tag": "g", "steps": [{"tag": "two", "type": "feature", "feature": "f"}]},
+    )
+    with pytest.raises(Invalid, match="in a circle: f → g → f"):
+        world.check()
+
+
+def test_what_a_value_looks_like_is_data_and_never_read_again(world: World) -> None:
+    world.receiver.answer("/a", Answer(body={"text": "$Secret{TOKEN} $Step{x}{y}"}))
+    world.store({"tag": "f", "steps": [step("a", input={"body": {"given": "$Input{text}"}}), step("b", input={"body": {"x": "$Step{a}{body}{text}"}})]})  # fmt: skip
+    world.check(text="$$Secret{TOKEN}")
+    done(world.run(text="$$Secret{TOKEN}"))
+    assert world.receiver.requests[0].json() == {"given": "$Secret{TOKEN}"}
+    assert world.receiver.requests[1].json() == {"x": "$Secret{TOKEN} $Step{x}{y}"}
+
+
+def test_a_secret_in_a_steps_input_is_in_no_result_and_no_record(world: World) -> None:
+    world.receiver.answer("/a", Answer(echo=True))
+    world.receiver.answer("/b", Answer(status=400, echo=True))
+    world.store({"tag": "f", "steps": [step("a", input={"body": {"t": "$Secret{TOKEN}"}}), step("b", input={"body": {"t": "$Secret{TOKEN}"}}, dependsOn=["a"])]})  # fmt: skip
+    kept = InMemory()
+    outcome = failed(world.run(steps=kept))
+    assert world.receiver.requests[0].json() == {"t": "tok-very-secret"}
+    assert "tok-very-secret" not in repr((outcome, asyncio.run(kept.all())))
+    assert "***" in repr(asyncio.run(kept.all())["a"])
+
+
+def test_a_session_reaches_the_steps(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a", input={"body": {"who": "$Session{user}{id}"}})]})
+    done(world.run(session=Session("user", {"id": "u_1"})))
+    assert world.receiver.requests[0].json() == {"who": "u_1"}
+
+
+def test_a_time_is_written_as_the_schema_of_the_step_wants_it(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a", event="typed", input={"body": {"n": "$Input{n}", "day": "$DateAdd(0, 1, 'days')"}})]})  # fmt: skip
+    done(world.run(n=1))
+    assert world.receiver.requests[0].json() == {"n": 1, "day": "1970-01-02"}
+
+
+@pytest.mark.parametrize(
+    ("input", "field", "detail"),
+    [
+        ({}, "input.n", "is required by the feature"),
+        ({"n": "x"}, "input.n", "must be of type integer"),
+        ({"n": 1, "name": "ab"}, "input.name", "at least 3"),
+        ({"n": "$Nope{x}"}, "input.n", "$Nope"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_told_at_dispatch(world: World, input: Any, field: str, detail: str) -> None:
+    declared = {"n": {"type": "integer", "required": True}, "name": {"type": "string", "minlength": 3}}
+    world.store(
+        {"tag": "f", "input": declared, "steps": [step("a", event="typed", input={"body": {"n": "$Input{n}"}})]}
+    )
+    with pytest.raises(Invalid) as refused:
+        world.check(**input)
+    assert refused.value.errors[0].field == field
+    assert detail in refused.value.errors[0].detail
+
+
+def test_a_step_that_cannot_run_is_told_at_dispatch_with_the_steps_name(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("one", event="nope")]}, {"tag": "g", "steps": [step("one", event="typed", input={"body": {"n": "$Input{n}"}})]}, {"tag": "h", "steps": [step("a", input={"body": "$Secret{NOPE}"})]})  # fmt: skip
+    with pytest.raises(ApiError, match="step 'one' of the feature: app 'mail' of product 'shop' has no event 'nope'"):
+        world.check("f")
+    with pytest.raises(Invalid) as refused:
+        world.check("g", n="text")
+    assert refused.value.errors[0].field == "steps.one.input.body.n"
+    with pytest.raises(ApiError, match="the secret 'NOPE' has no value"):
+        world.check("h")
+    with pytest.raises(ApiError, match="no feature 'ff' in product 'shop': did you mean 'f'"):
+        world.check("ff")
+
+
+def test_a_value_that_is_not_there_at_run_time_fails_the_run_with_its_path(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a"), step("b", input={"body": {"x": "$Step{a}{body}{nope}{deep}"}})]})
+    outcome = failed(world.run())
+    assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
+    assert "$Step{a}{body}{nope}{deep} has no value: there is no 'nope' in {a}{body}" in outcome.message
