@@ -7,12 +7,12 @@ names them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pymongo
 from bson import Decimal128
 from bson.errors import BSONError
-from pymongo import MongoClient, UpdateOne, errors, uri_parser
+from pymongo import MongoClient, errors, uri_parser
 
 from core import clock
 from executors.base import (
@@ -32,6 +32,8 @@ from executors.providers.database.shown import Kept, decimal, shown
 from executors.providers.database.urls import Location
 from executors.reach.addresses import check_all
 
+T = TypeVar("T")
+
 CONNECT_SECONDS = 10.0
 POOLED = 5
 # Codes of the server (https://www.mongodb.com/docs/manual/reference/error-codes/)
@@ -46,10 +48,14 @@ class MongoDB:
 
     def __init__(self, location: Location, client: Callable[..., Any] = MongoClient) -> None:
         self._location = location
-        self._make, self._made = client, None
+        self._make = client
+        self._made: Any = None
 
     def run(self, request: Request, attempt: Attempt) -> dict[str, Any]:
-        return self._guarded(attempt, lambda database: _VERBS[request.verb](self, database[request.table], request))
+        def work(database: Any) -> dict[str, Any]:
+            return _VERBS[request.verb](self, database[request.table], request)
+
+        return self._guarded(attempt, work)
 
     def told(self, attempt: Attempt) -> str:
         version = self._guarded(attempt, lambda database: database.client.server_info()["version"])
@@ -59,7 +65,7 @@ class MongoDB:
         if self._made is not None:
             self._made.close()
 
-    def _guarded(self, attempt: Attempt, work: Callable[[Any], Any]) -> Any:
+    def _guarded(self, attempt: Attempt, work: Callable[[Any], T]) -> T:
         try:
             if self._made is None:
                 self._made = self._connected()
@@ -72,14 +78,11 @@ class MongoDB:
 
     def _connected(self) -> Any:
         location = self._location
-        host = f"{location.host}:{location.port}"
-        url = (
-            f"{location.scheme}://{host}/" if location.scheme == "mongodb" else f"{location.scheme}://{location.host}/"
-        )
+        several = "," in location.host or location.scheme == "mongodb+srv"
+        url = f"{location.scheme}://{location.host}{'' if several else f':{location.port}'}/"
         check_all(uri_parser.parse_uri(url)["nodelist"])
-        options: dict[str, Any] = (
-            {"directConnection": "replicaSet" not in location.options} if location.scheme == "mongodb" else {}
-        )
+        direct = not several and "replicaSet" not in location.options
+        options: dict[str, Any] = {"directConnection": True} if direct else {}
         options |= {"username": location.user, "password": location.password} if location.user else {}
         return self._make(
             url, maxPoolSize=POOLED, serverSelectionTimeoutMS=int(CONNECT_SECONDS * 1000),
@@ -114,22 +117,20 @@ class MongoDB:
     def _upsert(self, collection: Any, request: Request) -> dict[str, Any]:
         conflict = request.conflict
         assert conflict is not None
-        writes = []
+        there = 0
         for row in request.rows:
             values = {field(name): value_of(value, name) for name, value in row.items()}
             keys = {name: values.pop(name) for name in conflict.columns}
-            written = (
-                values
-                if conflict.update is None
-                else {name: values[name] for name in conflict.update if name in values}
-            )
-            new = {name: value for name, value in values.items() if name not in written}
-            update = {operator: fields for operator, fields in (("$set", written), ("$setOnInsert", new)) if fields}
-            writes.append(UpdateOne(keys, update or {"$setOnInsert": keys}, upsert=True))
-        result = collection.bulk_write(writes)
-        new_ones, there = result.upserted_count, result.matched_count
+            names = conflict.update if conflict.update is not None else tuple(values)
+            parts = {
+                "$set": {name: value for name, value in values.items() if name in names},
+                "$setOnInsert": {name: value for name, value in values.items() if name not in names},
+            }
+            update = {operator: fields for operator, fields in parts.items() if fields} or {"$setOnInsert": keys}
+            there += collection.update_one(keys, update, upsert=True).matched_count
+        new_ones = len(request.rows) - there
         word = "inserted" if not there else "updated" if not new_ones else "mixed"
-        return {"data": [], "count": len(writes), "operation": word, "inserted": new_ones, "updated": there}
+        return {"data": [], "count": len(request.rows), "operation": word, "inserted": new_ones, "updated": there}
 
     def _figure(self, collection: Any, request: Request) -> dict[str, Any]:
         if request.verb == "count" and not request.distinct:
