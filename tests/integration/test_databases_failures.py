@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pytest_django import Settings
@@ -130,6 +132,24 @@ def test_a_wrong_password_is_told_without_it(real: Database) -> None:
 
     assert (failed.code, failed.retryable) == ("UNAUTHORIZED", False)
     assert "wr0ng-pw" not in failed.message
+
+
+def test_a_right_that_the_user_lacks_is_told(real: Database) -> None:
+    if real.type == "sqlite":
+        failed = World("sqlite", f"{real.url}?mode=ro").failed("insert", data={"sku": "a"})
+        assert (failed.code, failed.retryable) == ("FORBIDDEN", False)
+        return
+    user = f"jobs_{uuid4().hex[:8]}"
+    made, gone = {
+        "postgresql": (f"CREATE ROLE {user} LOGIN", f"DROP ROLE {user}"),
+        "mariadb": (f"CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'pw'", f"DROP USER {user}@'127.0.0.1'"),
+    }[real.type]
+    real.execute(made)
+    try:
+        failed = World(real.type, re.sub("//[a-z]+@", f"//{user}:pw@", real.url)).failed("count")
+        assert (failed.code, failed.retryable) == ("FORBIDDEN", False)
+    finally:
+        real.execute(gone)
 
 
 def test_a_database_that_is_not_there(real: Database) -> None:

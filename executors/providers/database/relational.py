@@ -62,9 +62,8 @@ class Relational:
         try:
             return self._on_table(request, attempt)
         except AttemptFailed as error:
-            if fresh or error.failed.code != VALIDATION_ERROR:
+            if fresh or error.failed.code != VALIDATION_ERROR or not self._has_changed(request.table, attempt):
                 raise
-            self._tables.pop(request.table, None)  # it may have changed since it was looked at
             return self._on_table(request, attempt)
 
     def told(self, attempt: Attempt) -> str:
@@ -95,6 +94,9 @@ class Relational:
                 return answer
         except WrongValue as error:
             raise AttemptFailed(VALIDATION_ERROR, str(error)) from None
+        except (OverflowError, UnicodeError):
+            detail = "a value cannot be sent to the database: a number too large, or half a character"
+            raise AttemptFailed(VALIDATION_ERROR, detail) from None
         except exc.TimeoutError:
             detail = "every connection to the database is in use by other runs"
             raise AttemptFailed(SERVICE_UNAVAILABLE, detail, retryable=True) from None
@@ -109,6 +111,12 @@ class Relational:
             return _VERBS[request.verb](self, connection, Statements(self._dialect, table), request)
 
         return self._transaction(attempt, work)
+
+    def _has_changed(self, name: str, attempt: Attempt) -> bool:
+        """Whether a table has other columns than when it was looked at."""
+        known = self._tables.pop(name, None)
+        now = self._transaction(attempt, lambda connection: self._table(connection, name))
+        return known is None or {*known[0].columns.keys()} != {*now.columns.keys()}
 
     def _table(self, connection: Connection, name: str) -> Table:
         table, at = self._tables.get(name, (None, 0.0))
