@@ -81,12 +81,13 @@ def _on_postgres(tiers: Sequence[str], base: dict[str, str], address: str | None
         return []
     redis_url = base["REDIS_URL"].removesuffix("/0") + "/1"  # the two lanes must not wake each other
     env = {**base, "DATA_DIR": str(folder / "data-pg"), "DATABASE_URL": f"{address}/ductape", "REDIS_URL": redis_url}
-    # Of the integration tests only those that use the database: the others would be the same again.
+    # Of the integration tests only those that use the database, and not those of remote systems, which two lanes
+    # at once would share: the others would be the same again.
     return [
         Part(
             name=f"{tier}, PostgreSQL",
             paths=[f"tests/{tier}"],
-            options=["-m", "django_db"] if tier == "integration" else [],
+            options=["-m", "django_db and not remote"] if tier == "integration" else [],
             env=env,
         )
         for tier in tiers

@@ -35,7 +35,7 @@ def test_a_run_claimed_after_a_change_of_the_catalog_is_made_by_the_changed_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(resolution, "KEEP_SECONDS", 3600.0)
-    monkeypatch.setattr(document, "_forget", lambda: None)  # as where another process stored it
+    monkeypatch.setattr(document, "forget", lambda: None)  # as where another process stored it
     store("http://127.0.0.1:1")
     owner, database = worker(), DatabaseThread("resolve")
     remembered = Resolution(database)

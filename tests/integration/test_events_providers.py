@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ from executors.base import Done, Failed
 from executors.providers.broker.check import check
 from tests.integration.broker_systems import SYSTEMS
 from tests.integration.broker_world import Broker, World, together
+from tests.servers.certificates import Authority
 from tests.servers.local import free_port
 from tests.servers.machine import needs
 from tests.servers.proxy import Proxy
 
 pytestmark = pytest.mark.django_db
+
+OVER_TLS = {"rabbitmq", "redis", "mqtt"}
 
 
 @pytest.fixture(params=SYSTEMS, ids=lambda system: system.__name__)
@@ -193,6 +197,27 @@ def test_an_address_that_may_not_be_reached_is_refused_before_a_socket_opens(
     assert (outcome.code, outcome.retryable) == ("FORBIDDEN", False), outcome
     assert "127.0.0.1" in outcome.message
     assert broker.read() == []
+
+
+def test_a_certificate_is_checked_by_the_name_and_the_authority(broker: Broker, tmp_path: Path) -> None:
+    if broker.type not in OVER_TLS:
+        pytest.skip("TLS begins after its greeting, or is not the driver's own")
+    authority, stranger = Authority(tmp_path), tmp_path / "other"
+    stranger.mkdir()
+    ca = authority.path.read_text()
+    with Proxy((broker.host, broker.port), tls=authority.server("localhost")) as proxy:
+        at = {"host": "localhost", "port": proxy.port, "tls": True, **({"db": 9} if broker.type == "redis" else {})}
+        trusted = World(broker.type, {**at, "ca": ca}, broker.topic()).run(message={})
+        named_otherwise = World(broker.type, {**at, "host": "127.0.0.1", "ca": ca}, broker.topic()).run(message={})
+        other = Authority(stranger).path.read_text()
+        not_trusted = World(broker.type, {**at, "ca": other}, broker.topic()).run(message={})
+        by_the_machine = World(broker.type, at, broker.topic()).run(message={})
+
+    assert isinstance(trusted, Done), trusted
+    for outcome in (named_otherwise, not_trusted, by_the_machine):
+        assert isinstance(outcome, Failed), outcome
+        assert (outcome.code, "certificate" in outcome.message) == ("CONNECTION_ERROR", True), outcome
+    assert len(broker.read()) == 1
 
 
 def test_a_check_says_what_was_reached(broker: Broker) -> None:

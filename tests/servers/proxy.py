@@ -6,6 +6,7 @@ Owns its port, which stays its own. Never looks into what it forwards.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 
@@ -15,8 +16,10 @@ from tests.servers.local import free_port
 class Proxy:
     """Forwards to `target` while it is up. A context manager."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], *, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls` it speaks that to its clients, and plainly to the target."""
         self._target = target
+        self._tls = tls
         self.port = free_port()
         self.accepted = 0
         self._listener: socket.socket | None = None
@@ -74,6 +77,11 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:
                 return
+            try:
+                client = self._tls.wrap_socket(client, server_side=True) if self._tls is not None else client
+            except OSError:  # the client did not trust us
+                client.close()
+                continue
             try:
                 server = socket.create_connection(self._target, timeout=5)
             except OSError:

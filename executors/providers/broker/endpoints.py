@@ -117,9 +117,11 @@ class NamedContext(ssl.SSLContext):
     """A client's TLS that asks for the certificate of `name`, whatever address the connection goes to."""
 
     name: str
+    wrapped: ssl.SSLSocket | None = None  # the last socket: for a driver that leaves it open where its handshake fails
 
     def wrap_socket(self, sock: Any, *args: Any, **options: Any) -> Any:
-        return super().wrap_socket(sock, *args, **{**options, "server_hostname": self.name})
+        self.wrapped = super().wrap_socket(sock, *args, **{**options, "server_hostname": self.name})
+        return self.wrapped
 
     def wrap_bio(self, *args: Any, **options: Any) -> Any:
         return super().wrap_bio(*args, **{**options, "server_hostname": self.name})

@@ -73,8 +73,9 @@ class MqttPublisher:
         self._client.connect_timeout = CONNECT_SECONDS
         if endpoint.username is not None or endpoint.password is not None:
             self._client.username_pw_set(endpoint.username or "", endpoint.password)
-        if endpoint.tls:
-            self._client.tls_set_context(tls_context(endpoint.host, connection.get("ca")))
+        self._tls = tls_context(endpoint.host, connection.get("ca")) if endpoint.tls else None
+        if self._tls is not None:
+            self._client.tls_set_context(self._tls)
         self._port = endpoint.port
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -140,6 +141,8 @@ class MqttPublisher:
 
     def _end(self) -> None:
         self._client.loop_stop()
+        if self._tls is not None and self._tls.wrapped is not None:
+            self._tls.wrapped.close()
 
     def _lost(self) -> AttemptFailed:
         told = "the connection broke before the message was confirmed"

@@ -29,6 +29,7 @@ from executors.base import (
 from executors.providers.broker.endpoints import CONNECT_SECONDS, Endpoint, configured, no_connection
 from executors.providers.broker.kind import AMQP
 from executors.providers.broker.message import Message
+from executors.reach.addresses import checked
 from executors.reach.threads import Threads
 
 T = TypeVar("T")
@@ -73,20 +74,24 @@ class RabbitPublisher:
 
     async def _with_link(self, use: Callable[[_Link], T], seconds: float) -> T:
         async with self._room:
-            address = "" if self._idle else await self._endpoint.address()
             turn = _Turn()
-            done: T = await _threads.run(self._used, use, turn, address, seconds, abort=turn.abort)
+            try:
+                done: T = await _threads.run(self._used, use, turn, seconds)
+            except BaseException:
+                turn.abort()  # also of one that has just ended: nobody takes its link back
+                raise
             link = turn.link
             if link is not None:
                 self._idle.append(link)
             return done
 
-    def _used(self, use: Callable[[_Link], T], turn: _Turn, address: str, seconds: float) -> T:
+    def _used(self, use: Callable[[_Link], T], turn: _Turn, seconds: float) -> T:
         """In a thread. The link stays in its turn only where it is as good as before."""
         until = time.monotonic() + seconds
         link = self._awake()
         if link is None:
-            link = _Link(self._endpoint, address or self._endpoint.host, self._vhost, self._ca, seconds)
+            address = checked(self._endpoint.host, self._endpoint.port)
+            link = _Link(self._endpoint, address, self._vhost, self._ca, seconds)
         turn.take(link)
         try:
             link.seconds = max(0.001, until - time.monotonic())
