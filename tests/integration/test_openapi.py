@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -473,7 +474,8 @@ def test_nonsense_in_any_field_of_any_operation_gets_a_described_answer(
 
     for path, item in described["paths"].items():
         for method, operation in item.items():
-            for url, body in _nonsense(described, path, operation, ids):
+            calls = _nonsense(described, path, operation, ids)
+            for url, body in islice(calls, 0, None, SELDOM if _is_repeated(path) else 1):
                 answer = Api()(method.upper(), url, body)
                 where = (method, url, body, answer.status_code)
                 assert answer.status_code < 500 or path == "/readyz", (where, answer.content)
@@ -481,6 +483,16 @@ def test_nonsense_in_any_field_of_any_operation_gets_a_described_answer(
                 if answer.status_code >= 400:
                     assert answer["Content-Type"] == "application/problem+json", where
                     assert set(answer.json()) >= {"type", "title", "status", "detail", "code", "errors", "request_id"}
+
+
+SELDOM = 7  # of what the code has been asked before under another path, every so many calls
+
+
+def _is_repeated(path: str) -> bool:
+    """Whether another path is answered by the same code: a dispatch of another namespace, another kind of component."""
+    if path.endswith("/dispatch"):
+        return path != "/v1/actions/dispatch"
+    return any(path.startswith(f"/v1/products/{{product}}/{kind.plural}") for kind in kinds.all_kinds()[1:])
 
 
 def _nonsense(
