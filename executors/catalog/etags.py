@@ -21,7 +21,10 @@ def etag_of(component: Component) -> str:
     rows = [component.name, component.settings, component.secrets]
     connections = component.connections.order_by("pk").values_list("environment_id", "settings", "secrets")
     events = component.events.order_by("tag").values_list("tag", "settings")
-    text = json.dumps([rows, *map(list, connections), *map(list, events)], sort_keys=True)
+    return etag_of_text(json.dumps([rows, *map(list, connections), *map(list, events)], sort_keys=True))
+
+
+def etag_of_text(text: str) -> str:
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

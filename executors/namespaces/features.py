@@ -107,6 +107,11 @@ class FeaturesExecutor(ComponentExecutor):
     async def execute(self, call: Call) -> Outcome:
         return await _Run(call).outcome()
 
+    def resolved_input(self, call: Call) -> dict[str, Any]:
+        feature: OpenedFeature = call.resolved
+        found = feature.opened.found
+        return with_defaults(found.settings.get("input", {}), inputs.resolved(call, found.values).value)
+
 
 class _Run:
     """One attempt of one run."""

@@ -206,6 +206,33 @@ def test_an_action_is_sent_once(runner: Runner) -> None:
         assert len(receiver.requests) == 2
 
 
+def test_a_feature_is_made_once_for_its_input_and_session(runner: Runner) -> None:
+    with Receiver() as receiver:
+        receiver.answer("/price", Answer(body={"price": 5}))
+        event = {"tag": "price", "method": "GET", "resource": "/price"}
+        app = {"tag": "market", "envs": {"prd": {"base_url": receiver.url}}, "events": [event]}
+        step = {
+            "tag": "ask", "type": "action", "app": "market", "event": "price",
+            "input": {"query": {"of": "$Input{of}", "who": "$Session{user}{id}"}},
+        }  # fmt: skip
+        store(apps=[app], features=[{"tag": "ask", "steps": [step], "output": {"price": "$Step{ask}{body}{price}"}}])
+
+        def asked(of: str, whose: str) -> Execution:
+            body = {"env": "prd", "data": {"id": whose}}
+            token = Api().post("/v1/products/shop/sessions/user/start", body).json()["token"]
+            return run(runner, {"of": of}, namespace="features", target={"tag": "ask"}, session=token)
+
+        runs = [asked("tea", "u_1"), asked("tea", "u_1"), asked("oil", "u_1"), asked("tea", "u_2")]
+        assert [(each.status, each.code) for each in runs] == [("completed", "")] * 4
+        assert [shown(each).get("cached", False) for each in runs] == [False, True, False, False]
+        assert runs[0].result == runs[1].result
+        assert [request.path for request in receiver.requests] == [
+            f"/price?of={of}&who={whose}" for of, whose in (("tea", "u_1"), ("oil", "u_1"), ("tea", "u_2"))
+        ]
+        assert [step["step"] for step in shown(runs[0])["steps"]] == ["ask"]
+        assert "steps" not in shown(runs[1])
+
+
 def test_a_tag_that_is_not_there_is_told_with_the_nearest() -> None:
     body = {"namespace": "probe", "event": "e", "product": "shop", "env": "prd", "cache": "price"}
     answer = Api().post("/v1/jobs/dispatch-many", {"jobs": [body]})

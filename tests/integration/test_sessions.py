@@ -73,6 +73,16 @@ def test_a_configuration_is_made_read_changed_and_removed() -> None:
     assert not SessionConfig.objects.exists()
 
 
+def test_a_change_of_what_somebody_else_changed_is_refused() -> None:
+    read = Api().get(AT)["ETag"]
+    changed = Api()("PATCH", AT, {"expiry": 8}, **{"If-Match": read})
+    assert (changed.status_code, changed["ETag"] != read) == (200, True)
+    assert told(Api()("PATCH", AT, {"expiry": 9}, **{"If-Match": read})) == (412, "changed_meanwhile")
+    assert told(Api()("DELETE", AT, **{"If-Match": read})) == (412, "changed_meanwhile")
+    assert SessionConfig.objects.get().expiry == 8
+    assert Api()("DELETE", AT, **{"If-Match": changed["ETag"]}).status_code == 204
+
+
 def test_a_document_stores_exports_and_prunes_them() -> None:
     exported = Api().get("/v1/products/shop/catalog").json()
     assert exported["sessions"] == [CONFIG]

@@ -21,7 +21,9 @@ from core.tenancy.visibility import visible_environments, visible_product
 from core.times import to_ms
 from executors import caching
 from executors.catalog.api import declared
-from executors.catalog.api.declared import FORCE, READ_WRITE
+from executors.catalog.api.components import FORCE, IF_MATCH
+from executors.catalog.api.declared import PROBLEMS
+from executors.catalog.api.writing import READ_WRITE, writable
 from executors.catalog.declarations import CACHES, LONGEST_CACHED_MS, LONGEST_DESCRIPTION
 
 _MOST_LISTED = 1000
@@ -68,7 +70,7 @@ class CachesView(APIView):
     )
     def post(self, request: Request, product: str) -> Response:
         """A new one, written as in the catalog document; 409 where there is one of its tag."""
-        return Response(declared.create(request, product, CACHES), status=201)
+        return declared.answer(declared.create(request, product, CACHES), status=201)
 
 
 class CacheView(APIView):
@@ -78,30 +80,33 @@ class CacheView(APIView):
 
     @extend_schema(operation_id="caches_get", summary="Get a cache", tags=["catalog"], responses={200: _CACHE})
     def get(self, request: Request, product: str, tag: str) -> Response:
-        return Response(declared.one(visible_product(principal_of(request), product), CACHES, tag))
+        return declared.answer(declared.one(visible_product(principal_of(request), product), CACHES, tag))
 
     @extend_schema(
         operation_id="caches_update",
         summary="Change a cache",
         tags=["catalog"],
         request={"application/json": _CHANGES},
-        responses={200: _CACHE, 409: ref("Problem")},
+        parameters=[IF_MATCH],
+        responses={200: _CACHE, **PROBLEMS},
     )
     def patch(self, request: Request, product: str, tag: str) -> Response:
         """Change the fields that are given; `null` takes one away. What is kept by then is not given any more."""
-        return Response(declared.change(request, product, CACHES, tag))
+        with transaction.atomic():
+            return declared.answer(declared.change(request, product, CACHES, tag))
 
     @extend_schema(
         operation_id="caches_delete",
         summary="Delete a cache",
         tags=["catalog"],
         request=None,
-        parameters=[FORCE],
-        responses={204: None, 409: ref("Problem")},
+        parameters=[FORCE, IF_MATCH],
+        responses={204: None, **PROBLEMS},
     )
     def delete(self, request: Request, product: str, tag: str) -> Response:
         """Remove it with what is kept; 409 where unfinished jobs name it, which with `force` run without one."""
-        declared.remove(request, product, CACHES, tag)
+        with transaction.atomic():
+            declared.remove(request, product, CACHES, tag)
         return Response(status=204)
 
 
@@ -150,7 +155,7 @@ class EntriesView(APIView):
     def delete(self, request: Request, product: str, tag: str) -> Response:
         """Remove what is kept, the oldest 10 000 in one call: `cleared` is how many went. All is gone where it is 0."""
         principal = principal_of(request)
-        found = declared.writable(request, product)
+        found = writable(request, product)
         with transaction.atomic():
             rows = self._entries(request, found, tag)
             ids = list(rows.order_by("created_at").values_list("pk", flat=True)[:_MOST_CLEARED])

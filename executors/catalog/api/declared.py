@@ -5,29 +5,31 @@ Owns what session configurations and caches have in common over HTTP; their view
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from core.errors import Conflict, FieldError, Invalid, NotFound
-from core.fields import nearest, parameters
-from core.tenancy import scopes
+from core.errors import Conflict, Invalid, NotFound
+from core.fields import nearest
+from core.openapi import ref
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Product
 from core.tenancy.parsing import body_of
 from core.tenancy.visibility import visible_product
 from executors.catalog import document, editing
-from executors.catalog.api.views import check_may_write, flag
+from executors.catalog.api.writing import force_of, store, writable
 from executors.catalog.declarations import Declaration
+from executors.catalog.etags import check_match, etag_of_text
 
-FORCE = OpenApiParameter("force", bool, description="also where unfinished jobs need it")
-READ_WRITE = {
-    "GET": scopes.CATALOG_READ,
-    "POST": scopes.CATALOG_WRITE,
-    "PATCH": scopes.CATALOG_WRITE,
-    "DELETE": scopes.CATALOG_WRITE,
-}
+PROBLEMS = {409: ref("Problem"), 412: ref("Problem")}
+
+
+def answer(entry: Mapping[str, Any], *, status: int = 200) -> Response:
+    """One of them as it is shown, with its ETag."""
+    return Response(entry, status=status, headers={"ETag": etag_of(entry)})
 
 
 def listed(request: Request, product: str, declaration: Declaration) -> dict[str, Any]:
@@ -53,45 +55,36 @@ def create(request: Request, tag_of_product: str, declaration: Declaration) -> d
     if any(shown["tag"] == tag for shown in document.declared(product, declaration)):
         detail = f"product {product.tag!r} has a {declaration.name} {str(tag)[:120]!r} already: change it with PATCH"
         raise Conflict(detail, code="exists")
-    _store(request, product, declaration, entry)
+    store(request, product, {declaration.plural: [entry]}, f"{declaration.plural}.0")
     return one(product, declaration, str(tag))
 
 
 def change(request: Request, tag_of_product: str, declaration: Declaration, tag: str) -> dict[str, Any]:
-    """Change the fields that are given; `null` takes one away."""
-    product, given = writable(request, tag_of_product), body_of(request)
+    """Change the fields that are given; `null` takes one away. In a transaction of the caller's. Raises Changed."""
+    product, given = writable(request, tag_of_product, lock=True), body_of(request)
     before = one(product, declaration, tag)
+    _check_match(request, before)
     if given.get("tag", tag) != tag:
         raise Invalid.field("tag", f"cannot be changed: make a new {declaration.name}")
     merged = {name: value for name, value in {**before, **given}.items() if value is not None}
-    _store(request, product, declaration, merged)
+    store(request, product, {declaration.plural: [merged]}, f"{declaration.plural}.0")
     return one(product, declaration, tag)
 
 
 def remove(request: Request, tag_of_product: str, declaration: Declaration, tag: str) -> None:
-    """Remove it. Raises Conflict where unfinished jobs need it, unless the query says `force`."""
-    product = writable(request, tag_of_product)
-    force = flag(parameters(request.query_params, {"force"}), "force")
-    one(product, declaration, tag)
+    """Remove it. Raises Conflict where unfinished jobs need it, unless the query says `force`; Changed.
+
+    In a transaction of the caller's.
+    """
+    product, force = writable(request, tag_of_product, lock=True), force_of(request)
+    _check_match(request, one(product, declaration, tag))
     editing.remove_declared(product, declaration, tag, actor=principal_of(request).name, force=force)
 
 
-def writable(request: Request, tag: str) -> Product:
-    """The product, if this key may write its catalog. Raises NotFound, Forbidden."""
-    principal = principal_of(request)
-    found = visible_product(principal, tag)
-    check_may_write(principal, found.tag)
-    return found
+def etag_of(entry: Mapping[str, Any]) -> str:
+    """Of a declaration as it is shown."""
+    return etag_of_text(json.dumps(entry, sort_keys=True))
 
 
-def _store(request: Request, product: Product, declaration: Declaration, entry: dict[str, Any]) -> None:
-    """Store it; problems are told at the fields of the body that was sent."""
-    prefix = f"{declaration.plural}.0"
-    try:
-        editing.store_part(product.tag, {declaration.plural: [entry]}, actor=principal_of(request).name)
-    except Invalid as error:
-        problems = [
-            FieldError(each.field.removeprefix(f"{prefix}.").removeprefix(prefix), each.code, each.detail)
-            for each in error.errors
-        ]
-        raise (Invalid.fields(problems) if problems else error) from None
+def _check_match(request: Request, entry: Mapping[str, Any]) -> None:
+    check_match(request.headers.get("If-Match"), lambda: etag_of(entry))

@@ -23,7 +23,9 @@ from core.tenancy.parsing import body_of
 from core.tenancy.visibility import Place, find_place, visible_environments, visible_product
 from core.times import to_ms
 from executors.catalog.api import declared
-from executors.catalog.api.declared import FORCE, READ_WRITE
+from executors.catalog.api.components import FORCE, IF_MATCH
+from executors.catalog.api.declared import PROBLEMS
+from executors.catalog.api.writing import READ_WRITE
 from executors.catalog.declarations import LONGEST_DESCRIPTION, PERIOD_ALIASES, PERIODS, SESSIONS
 from executors.catalog.models import SessionConfig
 from executors.sessions import lifecycle, tokens
@@ -86,7 +88,7 @@ class SessionsView(APIView):
     )
     def post(self, request: Request, product: str) -> Response:
         """A new one, written as in the catalog document; 409 where there is one of its tag."""
-        return Response(declared.create(request, product, SESSIONS), status=201)
+        return declared.answer(declared.create(request, product, SESSIONS), status=201)
 
 
 class SessionView(APIView):
@@ -101,30 +103,33 @@ class SessionView(APIView):
         responses={200: _CONFIG},
     )
     def get(self, request: Request, product: str, tag: str) -> Response:
-        return Response(declared.one(visible_product(principal_of(request), product), SESSIONS, tag))
+        return declared.answer(declared.one(visible_product(principal_of(request), product), SESSIONS, tag))
 
     @extend_schema(
         operation_id="sessions_update",
         summary="Change a session configuration",
         tags=["catalog"],
         request={"application/json": _CHANGES},
-        responses={200: _CONFIG, 409: ref("Problem")},
+        parameters=[IF_MATCH],
+        responses={200: _CONFIG, **PROBLEMS},
     )
     def patch(self, request: Request, product: str, tag: str) -> Response:
         """Change the fields that are given; `null` takes one away. Sessions that were started keep their expiry."""
-        return Response(declared.change(request, product, SESSIONS, tag))
+        with transaction.atomic():
+            return declared.answer(declared.change(request, product, SESSIONS, tag))
 
     @extend_schema(
         operation_id="sessions_delete",
         summary="Delete a session configuration",
         tags=["catalog"],
         request=None,
-        parameters=[FORCE],
-        responses={204: None, 409: ref("Problem")},
+        parameters=[FORCE, IF_MATCH],
+        responses={204: None, **PROBLEMS},
     )
     def delete(self, request: Request, product: str, tag: str) -> Response:
         """Remove it, which ends its sessions; 409 where unfinished jobs have one, which fail with `force`."""
-        declared.remove(request, product, SESSIONS, tag)
+        with transaction.atomic():
+            declared.remove(request, product, SESSIONS, tag)
         return Response(status=204)
 
 
