@@ -26,6 +26,7 @@ from executors.namespaces.component import ComponentExecutor, redacted_value, wi
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
 from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
 from executors.providers.feature.plan import Step, plan_of, references_in_feature
+from executors.providers.function.provider import CODES as FUNCTION_CODES
 
 DEEPEST = 5  # features within features
 
@@ -44,6 +45,7 @@ class FeaturesExecutor(ComponentExecutor):
 
     kind = "feature"
     names_event = False
+    codes = FUNCTION_CODES  # a run fails with the code of its step
 
     def check(
         self,
@@ -157,13 +159,14 @@ class _Run:
         return told if isinstance(told, Mapping) else {"output": told}
 
     async def _step(self, step: Step, progress: Progress, attempt: int) -> Outcome:
-        """One attempt of a step, by the executor of its namespace: under a key that is the step's own."""
+        """One attempt of a step, by the executor of its namespace: under a key that is the step's own. Its number is
+        no earlier attempt's, whichever attempt of the run that was in: what is made of it is made anew."""
         executor, resolved = self._feature.targets[step.tag]
         call = self._call
         made = replace(
             call,
             run_key=f"{call.run_key}:{step.tag}",
-            attempt=attempt,
+            attempt=(call.attempt - 1) * (step.retries + 1) + attempt,
             namespace=step.namespace,
             target=step.target,
             resolved=resolved,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,9 +66,15 @@ class World:
         )  # fmt: skip
 
     def run(
-        self, tag: str = "f", *, steps: InMemory | None = None, session: Session | None = None, **input: Any
+        self,
+        tag: str = "f",
+        *,
+        steps: InMemory | None = None,
+        session: Session | None = None,
+        attempt: int = 1,
+        **input: Any,
     ) -> Outcome:
-        call = self.call(tag, input, steps or InMemory(), session)
+        call = replace(self.call(tag, input, steps or InMemory(), session), attempt=attempt)
 
         async def then_close() -> Outcome:
             try:
@@ -194,6 +201,27 @@ def test_what_an_earlier_attempt_has_done_is_not_done_again(world: World) -> Non
     done(world.run(steps=kept))
     assert world.paths() == ["/a", "/b", "/b", "/c"]
     assert world.receiver.requests[2].json() == {"id": 7}
+
+
+def test_no_two_attempts_of_a_step_have_one_number_whichever_attempt_of_the_run_they_are_in(world: World) -> None:
+    world.receiver.answer("/a", *[Answer(status=503)] * 3, Answer())
+    world.store({"tag": "f", "steps": [step("a", options={"retries": 1, "retryConfig": {"initialDelay": 1}})]})
+    kept = InMemory()
+    failed(world.run(steps=kept, attempt=1))
+    done(world.run(steps=kept, attempt=2))
+    assert [request.headers["x-attempt"] for request in world.receiver.requests] == ["1", "2", "3", "4"]
+    assert {request.headers["idempotency-key"] for request in world.receiver.requests} == {"job_1:7:a"}
+
+
+def test_the_input_by_which_a_cache_knows_a_feature_is_the_resolved_one(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a")]})
+    call = world.call("f", {"day": "$Concat(['mon', 'day'])"}, InMemory(), None)
+    resolved_input = getattr(world.executor, "resolved_input")  # noqa: B009 - not every executor has one
+    assert resolved_input(call) == {"day": "monday"}
+
+
+def test_a_feature_may_fail_with_the_codes_of_a_function() -> None:
+    assert {"TASK_FAILED", "FUNCTION_FAILED", "TASK_FORGOTTEN"} <= registry.codes("features")
 
 
 def test_a_sleep_goes_on_where_it_was(world: World) -> None:
