@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -342,3 +343,63 @@ def test_returning_tells_what_was_written(filled: World, real: Database) -> None
         assert (result["count"], result["data"][0]["qty"]) == (1, 1)
     gone = filled.done("delete", where={"sku": "b"}, returningColumns=["sku"])
     assert gone == {"data": [{"sku": "b"}], "count": 1}
+
+
+def test_a_raw_statement_without_parameters_keeps_its_signs(world: World) -> None:
+    assert world.done("raw", query="SELECT '100%' AS x, '%s' AS y")["data"] == [{"x": "100%", "y": "%s"}]
+
+
+@pytest.mark.parametrize("value", [10**30, "half \ud800"], ids=["too large", "half a character"])
+def test_a_value_that_no_driver_sends_is_told(world: World, value: Any) -> None:
+    column = "qty" if isinstance(value, int) else "sku"
+
+    failed = world.failed("insert", data={column: value})
+
+    assert (failed.code, failed.retryable) == ("VALIDATION_ERROR", False)
+
+
+@pytest.fixture
+def postgresql(tmp_path: Path) -> Iterator[World]:
+    with database("postgresql", tmp_path) as made:
+        with_stock(made)
+        world = World("postgresql", made.url)
+        world.done("insert", data={"sku": "a", "tags": ["x", "y"], "extra": {"k": {"n": 1}, "l": [1, 2]}})
+        yield world
+
+
+def test_lists_and_json_of_postgresql_are_looked_into_and_changed(postgresql: World) -> None:
+    found = [
+        {"tags": {"$contains": "x"}}, {"tags": {"$contains": ["y", "x"]}}, {"tags": {"$overlaps": ["q", "x"]}},
+        {"tags": {"$containedBy": ["x", "y", "z"]}}, {"tags": ["x", "y"]}, {"extra": {"$contains": {"k": {"n": 1}}}},
+    ]  # fmt: skip
+    missed = [{"tags": {"$contains": "q"}}, {"tags": {"$overlaps": ["q"]}}, {"extra": {"$contains": {"k": 1}}}]
+    changes: list[tuple[dict[str, Any], list[str]]] = [
+        ({"$push": {"tags": "x"}}, ["x", "y", "x"]), ({"$addToSet": {"tags": "y"}}, ["x", "y", "x"]),
+        ({"$addToSet": {"tags": "z"}}, ["x", "y", "x", "z"]), ({"tags": {"$pull": "x"}}, ["y", "z"]),
+        ({"tags": {"$pop": 1}}, ["y"]), ({"tags": {"$push": "w"}}, ["y", "w"]), ({"tags": {"$pop": -1}}, ["w"]),
+    ]  # fmt: skip
+
+    assert [postgresql.done("count", where=where)["count"] for where in found] == [1] * len(found)
+    assert [postgresql.done("count", where=where)["count"] for where in missed] == [0] * len(missed)
+    for data, tags in changes:
+        changed = postgresql.done("update", data=data, where={"sku": "a"}, returningColumns="tags")
+        assert changed["data"] == [{"tags": tags}], data
+    assert (
+        "needs a column that is an array"
+        in postgresql.failed("update", data={"$push": {"qty": 1}}, allowAll=True).message
+    )
+
+
+def test_mysqls_own_way_to_write_on_its_sibling(tmp_path: Path) -> None:
+    with database("mariadb", tmp_path) as made:
+        with_stock(made)
+        world = World("mysql", made.url)
+
+        many = world.done("insert", data=[{"sku": "a", "qty": 1}, {"sku": "b", "id": 9}, {"sku": "c"}])
+        upsert = world.done("upsert", data=[{"sku": "a", "qty": 7}, {"sku": "d"}], conflictKeys="sku")
+
+        assert many == {"data": [], "count": 3, "insertedIds": [1, 9, 10]}
+        assert (upsert["inserted"], upsert["updated"]) == (1, 1)
+        assert made.rows("SELECT qty FROM stock WHERE sku = 'a'") == [(7,)]
+        with pytest.raises(Invalid, match="mysql has no returning: MySQL cannot return the rows it wrote"):
+            world.check("insert", data={"sku": "z"}, returning=True)

@@ -12,6 +12,9 @@ from executors.base import CANCELLED, TIMEOUT, AttemptFailed
 
 logger = logging.getLogger(__name__)
 
+_TRIES = 20
+_BETWEEN_SECONDS = 0.25
+
 
 class Attempt:
     """`seconds` is what it has left when it is made."""
@@ -49,10 +52,12 @@ class Attempt:
         threading.Thread(target=self._end, name="database-abort", daemon=True).start()
 
     def _end(self) -> None:
-        with self._lock:
-            if self._stop is None:
-                return
-            try:
-                self._stop()
-            except Exception:
-                logger.debug("a statement was not ended in order", exc_info=True)
+        for _ in range(_TRIES):  # one that falls between two statements ends neither
+            with self._lock:
+                if self._stop is None:
+                    return
+                try:
+                    self._stop()
+                except Exception:
+                    logger.debug("a statement was not ended in order", exc_info=True)
+            time.sleep(_BETWEEN_SECONDS)

@@ -40,8 +40,8 @@ _CODES = {
 
 class MySQL(Dialect):
     type = "mysql"
+    name = "MySQL"
     returns: frozenset[str] = frozenset()
-    limit_of_statements = "max_execution_time = {ms}"
 
     def engine(self) -> Engine:
         return create_engine(
@@ -50,7 +50,11 @@ class MySQL(Dialect):
         )  # fmt: skip
 
     def begin(self, connection: Connection, seconds: float) -> None:
-        limit = self.limit_of_statements.format(ms=max(1, round(seconds * 1000)), seconds=max(0.001, round(seconds, 3)))
+        driver: Any = connection.connection.dbapi_connection
+        if "mariadb" in driver.server_version.lower():  # whatever the catalog calls it
+            limit = f"max_statement_time = {max(0.001, round(seconds, 3))}"
+        else:
+            limit = f"max_execution_time = {max(1, round(seconds * 1000))}"
         waits = max(1, min(50, round(seconds)))  # 50 s is the server's own default
         connection.exec_driver_sql(f"SET SESSION {limit}, SESSION innodb_lock_wait_timeout = {waits}")
 
@@ -69,8 +73,6 @@ class MySQL(Dialect):
         code, retryable = _CODES.get(number) or lost or (VALIDATION_ERROR, False)
         where = f" at {self.location.host}:{self.location.port}" if code in {CONNECTION_ERROR, UNAUTHORIZED} else ""
         return AttemptFailed(code, f"{self.name}{where}: {told} ({number})", retryable=retryable)
-
-    name = "MySQL"
 
     def version(self, connection: Connection) -> str:
         version = str(connection.execute(text("SELECT version()")).scalar_one())
@@ -126,5 +128,4 @@ class MySQL(Dialect):
 class MariaDB(MySQL):
     type = "mariadb"
     returns = frozenset({"insert", "delete"})
-    limit_of_statements = "max_statement_time = {seconds}"
     name = "MariaDB"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ from executors.providers.database.statements import Statements
 T = TypeVar("T")
 
 TABLE_SECONDS = 30.0  # that the look of a table is kept
+_STREAMED = {"stream_results": True}  # a cursor of the server's: no answer is held here as a whole
 _FETCHED = 200  # rows at once
 _VALUES = 5000  # that are bound in one insert: every database takes 32 766
 _KEYS = 200  # rows that are looked up at once
@@ -50,6 +52,7 @@ class Relational:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._engine = dialect.engine()
+        self._closed = False
         self._tables: dict[str, tuple[Table, float]] = {}
 
     def run(self, request: Request, attempt: Attempt) -> dict[str, Any]:
@@ -59,9 +62,8 @@ class Relational:
         try:
             return self._on_table(request, attempt)
         except AttemptFailed as error:
-            if fresh or error.failed.code != VALIDATION_ERROR:
+            if fresh or error.failed.code != VALIDATION_ERROR or not self._has_changed(request.table, attempt):
                 raise
-            self._tables.pop(request.table, None)  # it may have changed since it was looked at
             return self._on_table(request, attempt)
 
     def told(self, attempt: Attempt) -> str:
@@ -71,6 +73,7 @@ class Relational:
         return f"{version}, " + (f"database {location.database}" if location.host else f"file {location.path}")
 
     def close(self) -> None:
+        self._closed = True  # a thread may still use a connection: it is closed then
         self._engine.dispose()
 
     def _transaction(self, attempt: Attempt, work: Callable[[Connection], T]) -> T:
@@ -86,11 +89,14 @@ class Relational:
                             answer = work(connection)
                             attempt.left()
                 finally:
-                    if attempt.aborted:
+                    if attempt.aborted or self._closed:
                         connection.invalidate()  # an abort that arrives late would hit whoever uses it next
                 return answer
         except WrongValue as error:
             raise AttemptFailed(VALIDATION_ERROR, str(error)) from None
+        except (OverflowError, UnicodeError):
+            detail = "a value cannot be sent to the database: a number too large, or half a character"
+            raise AttemptFailed(VALIDATION_ERROR, detail) from None
         except exc.TimeoutError:
             detail = "every connection to the database is in use by other runs"
             raise AttemptFailed(SERVICE_UNAVAILABLE, detail, retryable=True) from None
@@ -105,6 +111,12 @@ class Relational:
             return _VERBS[request.verb](self, connection, Statements(self._dialect, table), request)
 
         return self._transaction(attempt, work)
+
+    def _has_changed(self, name: str, attempt: Attempt) -> bool:
+        """Whether a table has other columns than when it was looked at."""
+        known = self._tables.pop(name, None)
+        now = self._transaction(attempt, lambda connection: self._table(connection, name))
+        return known is None or {*known[0].columns.keys()} != {*now.columns.keys()}
 
     def _table(self, connection: Connection, name: str) -> Table:
         table, at = self._tables.get(name, (None, 0.0))
@@ -126,9 +138,8 @@ class Relational:
 
     def _find(self, connection: Connection, statements: Statements, request: Request) -> dict[str, Any]:
         columns = statements.columns(request.select)
-        result = connection.execute(statements.find(request), execution_options={"stream_results": True})
-        kept = Kept(request.limit).fill(self._rows(result, columns))
-        result.close()
+        with closing(connection.execute(statements.find(request), execution_options=_STREAMED)) as result:
+            kept = Kept(request.limit).fill(self._rows(result, columns))
         if request.one:
             return {"data": kept.rows[0] if kept.rows else None, "count": len(kept.rows)}
         return kept.result()
@@ -244,11 +255,12 @@ class Relational:
         result: CursorResult[Any] = connection.exec_driver_sql(
             written, values, execution_options={"stream_results": statement.reads}
         )
-        if not result.returns_rows:
-            return {"data": [], "count": max(0, result.rowcount), "fields": []}
-        fields, kept = [column[0] for column in result.cursor.description], Kept(request.limit)
-        for rows in result.partitions(_FETCHED):  # to the end: a function that it calls for each row is called
-            kept.fill(dict(zip(fields, row, strict=True)) for row in rows)
+        with closing(result):
+            if not result.returns_rows:
+                return {"data": [], "count": max(0, result.rowcount), "fields": []}
+            fields, kept = [column[0] for column in result.cursor.description], Kept(request.limit)
+            for rows in result.partitions(_FETCHED):  # to the end: a function that it calls for each row is called
+                kept.fill(dict(zip(fields, row, strict=True)) for row in rows)
         return kept.result(fields=fields)
 
     def _rows(self, result: Result[Any], columns: Sequence[Column[Any]]) -> Iterator[dict[str, Any]]:

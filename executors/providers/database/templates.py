@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from core import clock
 from core.errors import FieldError
 from core.fields import dotted, nearest
-from executors.expressions import ExpressionError, Unknown, check_expressions, plain, resolve_known
-from executors.providers.database.reading import Read, read_request
+from executors.expressions import Unknown, check_expressions, plain, resolve_known
+from executors.providers.database.reading import Read, holds_unknown, read_request
 
 OPERATIONS = {
     "QUERY": "query", "INSERT": "insert", "UPDATE": "update", "DELETE": "delete", "UPSERT": "upsert",
@@ -75,12 +76,12 @@ def wrong_template(event: Mapping[str, Any], *, type: str, default_table: str) -
         return
     written = input_of(event)
     expressions = check_expressions(written, "template")
-    if expressions.errors or expressions.references:
+    if expressions.errors:
         yield from expressions.errors
-        for at, reference in expressions.references:
-            yield FieldError(
-                at, "expression_unsupported", f"{reference} must be in the job's input: put a {{{{name}}}} here"
-            )
+        return
+    if holds_unknown(resolve_known(written, now=clock.machine_now())):
+        detail = "refers to what only an input can: put a {{name}} here, and the reference in the job's input"
+        yield FieldError("template", "expression_unsupported", detail)
         return
     read = read_request(
         OPERATIONS[operation], fill(written, None), type=type, default_table=default_table, path="template"
@@ -94,7 +95,7 @@ def missing(event: Mapping[str, Any], input: Mapping[str, Any]) -> Iterator[Fiel
     for name in sorted(set(names_in(input_of(event)))):
         if name not in values:
             near = nearest(name, list(values))
-            hint = f": did you mean {name!r} by {near!r}?" if near else ""
+            hint = f": did {near!r} mean it?" if near else ""
             yield FieldError(dotted("input", name), "required", f"is required: the template has {{{{{name}}}}}{hint}")
 
 
@@ -102,12 +103,7 @@ def request_of(
     event: Mapping[str, Any], input: Mapping[str, Any], *, type: str, default_table: str, now: datetime
 ) -> Read:
     """What the action asks for with this input, which lacks nothing. $Now() in the template is `now`."""
-    written = input_of(event)
-    try:
-        written = resolve_known(written, now=now)
-    except ExpressionError:  # told when the catalog was stored
-        pass
-    filled = fill(written, _values(input))
+    filled = fill(resolve_known(input_of(event), now=now), _values(input))
     return read_request(OPERATIONS[event["operation"]], filled, type=type, default_table=default_table)
 
 

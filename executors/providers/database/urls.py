@@ -35,7 +35,10 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # () is any text
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Location:
-    """Where a database is, and who asks. Its repr shows no password."""
+    """Where a database is, and who asks. Its repr shows no password.
+
+    Of a replica set, `host` is all of its members that are named, with their ports.
+    """
 
     host: str = ""
     port: int = 0
@@ -57,7 +60,7 @@ def read_url(text: str, type: str) -> Location:
         text = f"sqlite:///{text}"
     try:
         parts = urlsplit(text)
-        port = parts.port if type != "mongodb" else None
+        port = parts.port if "," not in parts.netloc else None
     except ValueError:
         raise WrongUrl("is not a URL that can be read: encode what stands in its password (%40 is @)") from None
     scheme = parts.scheme.partition("+")[0] if type != "mongodb" else parts.scheme
@@ -74,7 +77,7 @@ def read_url(text: str, type: str) -> Location:
     if not database and type != "postgresql":
         raise WrongUrl("must name a database after the host: …@host/database")
     return Location(
-        host=parts.hostname, port=port or PORTS[type], database=database or unquote(parts.username or ""),
+        host=parts.netloc.rpartition("@")[2] if "," in parts.netloc else parts.hostname, port=port or PORTS[type], database=database or unquote(parts.username or ""),
         user=unquote(parts.username or ""), password=unquote(parts.password or ""), options=options, scheme=scheme,
     )  # fmt: skip
 
