@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import mongomock
 import pytest
-from pymongo import errors
+from mongomock.collection import BulkOperationBuilder
+from mongomock.store import ServerStore
+from pymongo import MongoClient, errors
 
-from executors.base import AttemptFailed
+from core.errors import Invalid
+from executors.base import CANCELLED, AttemptFailed, Done
+from executors.catalog.components import open_one
+from executors.providers.database import check, mongodb
 from executors.providers.database.attempts import Attempt
 from executors.providers.database.mongodb import MongoDB, failed
 from executors.providers.database.reading import read_request
 from executors.providers.database.urls import Location, read_url
+from tests.integration.database_world import World, within
 from tests.servers.local import free_port
 
 ROWS = [
@@ -61,6 +70,17 @@ def mongo(request: pytest.FixtureRequest) -> Iterator[Mongo]:
 
 def _mocked(url: str, **options: Any) -> Any:
     return mongomock.MongoClient(url, tz_aware=True)
+
+
+@pytest.fixture(autouse=True)
+def sorts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pymongo 4.20 hands a `sort` to a bulk's updates, which mongomock 4.3 does not know."""
+    add_update: Any = BulkOperationBuilder.add_update
+
+    def without_sort(self: Any, *args: Any, sort: Any = None, **options: Any) -> Any:
+        return add_update(self, *args, **options)
+
+    monkeypatch.setattr(BulkOperationBuilder, "add_update", without_sort)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +137,38 @@ def test_figures_groups_and_conditions(mongo: Mongo) -> None:
     assert groups == {"data": [{"sku": "c", "all": 12, "list": "c"}, {"sku": "a", "all": 5, "list": "a"}], "count": 2}
 
 
+def test_a_group_without_its_field_is_of_null_and_joins_nothing(mongo: Mongo) -> None:
+    groups = mongo(
+        "groupBy", groupBy=["place"], operations={"n": {"$count": "*"}, "names": {"$stringAgg": "place"}},
+        where={"sku": {"$ne": "a"}},
+    )  # fmt: skip
+
+    assert groups == {"data": [{"place": None, "n": 2, "names": None}], "count": 1}
+
+
+def test_many_documents_are_upserted_in_parts_until_the_run_is_taken_away(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongodb, "WRITTEN", 2)
+    rows = [{"sku": name, "qty": 9} for name in "abcde"]
+
+    assert mongo("upsert", data=rows, conflictKeys=["sku"])["inserted"] == 2
+    attempt, upsert_of = Attempt(10.0), mongodb._upsert_of
+
+    def taken_away(*args: Any) -> Any:
+        attempt.aborted = True
+        return upsert_of(*args)
+
+    monkeypatch.setattr(mongodb, "_upsert_of", taken_away)
+    read = read_request(
+        "upsert", {"data": [{"sku": "z"}], "conflictKeys": ["sku"]}, type="mongodb", default_table="stock"
+    )
+    with pytest.raises(AttemptFailed) as caught:
+        mongo.provider.run(read.request, attempt)
+    assert caught.value.failed.code == CANCELLED
+    assert mongo.skus({"sku": "z"}) == ""
+
+
 def test_no_operator_of_a_caller_reaches_the_server(mongo: Mongo) -> None:
     for where in ({"a.$where": 1}, {"place": {"$eq": {"$gt": ""}}}, {"place": {"$in": [{"x": {"$ne": 1}}]}}):
         with pytest.raises(AttemptFailed, match="is no name of a field"):
@@ -131,6 +183,8 @@ def test_no_operator_of_a_caller_reaches_the_server(mongo: Mongo) -> None:
         (errors.DuplicateKeyError("E11000", 11000), "VALIDATION_ERROR", False),
         (errors.OperationFailure("auth failed", 18), "UNAUTHORIZED", False),
         (errors.OperationFailure("not authorized", 13), "FORBIDDEN", False),
+        (errors.BulkWriteError({"writeErrors": [{"code": 11000, "errmsg": "E11000"}]}), "VALIDATION_ERROR", False),
+        (errors.BulkWriteError({"writeConcernErrors": [{"code": 91, "errmsg": "bye"}]}), "SERVICE_UNAVAILABLE", True),
         (errors.ServerSelectionTimeoutError("no server"), "CONNECTION_ERROR", True),
         (errors.NotPrimaryError("stepped down"), "CONNECTION_ERROR", True),
         (errors.ExecutionTimeout("too long", 50), "TIMEOUT", True),
@@ -146,9 +200,126 @@ def test_each_error_has_its_code(error: Exception, code: str, retryable: bool) -
 def test_nobody_at_the_port_is_a_connection_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("executors.providers.database.mongodb.CONNECT_SECONDS", 0.3)
     provider = MongoDB(read_url(f"mongodb://127.0.0.1:{free_port()}/shop", "mongodb"))
+    began = time.monotonic()
 
     with pytest.raises(AttemptFailed) as caught:
-        provider.told(Attempt(5.0))
+        provider.told(Attempt(60.0))
 
     provider.close()
     assert (caught.value.failed.code, caught.value.failed.retryable) == ("CONNECTION_ERROR", True)
+    assert time.monotonic() - began < 20  # not the run's own minute
+
+
+def test_a_record_that_names_no_servers_may_be_tried_again() -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        MongoDB(read_url("mongodb+srv://nowhere.invalid/shop", "mongodb")).told(Attempt(10.0))
+
+    assert (caught.value.failed.code, caught.value.failed.retryable) == ("CONNECTION_ERROR", True)
+
+
+@pytest.mark.parametrize(
+    ("url", "direct", "nodes"),
+    [
+        ("mongodb://127.0.0.1/shop", True, {("127.0.0.1", 27017)}),
+        ("mongodb://[::1]:27018/shop", True, {("::1", 27018)}),
+        ("mongodb://127.0.0.1/shop?directConnection=false", False, {("127.0.0.1", 27017)}),
+        ("mongodb://u:p%40w@127.0.0.1/shop?authSource=admin&w=1&readPreference=nearest", True, {("127.0.0.1", 27017)}),
+        ("mongodb://127.0.0.1:1,127.0.0.1:2/shop?replicaSet=rs", False, {("127.0.0.1", 1), ("127.0.0.1", 2)}),
+    ],
+)
+def test_the_driver_is_told_what_the_url_says(url: str, direct: bool, nodes: set[tuple[str, int]]) -> None:
+    made = MongoDB(read_url(url, "mongodb"), client=partial(MongoClient, connect=False))._connected()
+
+    assert made._topology_settings.seeds == nodes
+    assert bool(made.options.direct_connection) is direct
+    made.close()
+
+
+def test_runs_that_come_together_share_one_client() -> None:
+    made = []
+
+    def counted(url: str, **options: Any) -> Any:
+        made.append(url)
+        time.sleep(0.05)
+        return _mocked(url)
+
+    mongo = Mongo(MongoDB(Location(host="127.0.0.1", port=27017, database="shop", scheme="mongodb"), client=counted))
+    threads = [threading.Thread(target=mongo, args=("count",)) for _ in range(5)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert len(made) == 1
+
+
+EVENTS: list[dict[str, Any]] = [
+    {"tag": "sync", "operation": "UPSERT", "template": {"records": "{{rows}}", "conflictColumns": ["sku"]}},
+    {"tag": "low", "operation": "QUERY", "template": {"where": {"qty": {"$lte": "{{most}}"}}, "select": ["sku"]}},
+    {"tag": "tag_it", "operation": "UPDATE", "template": {"$addToSet": {"tags": "{{tag}}"}}, "filterTemplate": {"sku": "{{sku}}"}},
+]  # fmt: skip
+
+
+@pytest.fixture
+def mocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written stays when a client is closed, as on a server."""
+    store: Any = ServerStore()  # type: ignore[no-untyped-call]
+
+    def client(url: str, **options: Any) -> Any:
+        return mongomock.MongoClient(url, tz_aware=True, _store=store)
+
+    monkeypatch.setattr(mongodb, "MongoDB", partial(MongoDB, client=client))
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("mocked")
+def test_the_executors_run_operations_and_saved_actions() -> None:
+    world = World("mongo", f"mongodb://127.0.0.1/shop_{uuid4().hex[:8]}", events=EVENTS)
+    told = {"data": [], "count": 1, "operation": "inserted", "inserted": 1, "updated": 0}
+
+    assert world.action("sync", rows=[{"sku": "a", "qty": 1}]) == Done(told)
+    assert world.done("insertMany", data=[{"sku": "b", "qty": 5}, {"sku": "c"}])["count"] == 2
+    assert world.action("tag_it", sku="b", tag="new") == Done({"data": [], "count": 1})
+    assert world.action("low", most=4) == Done({"data": [{"sku": "a"}], "count": 1})
+    assert world.done("findOne", where={"sku": "b"}, select=["tags"]) == {"data": {"tags": ["new"]}, "count": 1}
+    assert world.done("groupBy", groupBy="sku", operations={"n": {"$count": "*"}}, where={"sku": "a"})["count"] == 1
+    assert world.done("sum", column="qty", where={"sku": {"$ne": "c"}}) == {"sum": 6}
+    assert world.done("update", data={"qty": 7}, where={"sku": "b"})["count"] == 1
+    assert world.done("delete", where={"qty": 7}) == {"count": 1}
+    assert "very-secret-sku" not in str(world.done("insert", data={"sku": "$Secret{SKU}"}, returning=True))
+    assert world.done("count") == {"count": 3}
+
+
+@pytest.mark.django_db
+def test_sql_is_refused_when_asked_for_and_when_saved() -> None:
+    raw = {"tag": "raw", "operation": "RAW_SQL", "template": {"query": "SELECT 1"}}
+
+    with pytest.raises(Invalid) as saved:
+        World("mongodb", "mongodb://127.0.0.1/shop", events=[raw])
+    with pytest.raises(Invalid) as asked:
+        World("mongodb", "mongodb://127.0.0.1/shop").check("raw", query="SELECT 1")
+
+    for caught in (saved, asked):
+        assert "mongodb has no raw: MongoDB has no SQL: use find or aggregate" in caught.value.errors[0].detail
+
+
+@pytest.mark.django_db
+def test_a_check_tells_that_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongodb, "CONNECT_SECONDS", 0.3)
+    world = World("mongodb", f"mongodb://jobs:s3cret-pw@127.0.0.1:{free_port()}/shop")
+    opened = open_one("database", product_id=world.product.pk, environment_id=world.env.pk, tag="stock-db")
+
+    with pytest.raises(AttemptFailed) as caught:
+        within(lambda: check.check(opened))
+
+    assert caught.value.failed.code == "CONNECTION_ERROR"
+    assert "s3cret-pw" not in caught.value.failed.message
+
+
+@pytest.mark.django_db
+def test_a_private_address_is_refused_before_the_driver_connects(settings: Any) -> None:
+    settings.EGRESS_ALLOW_CIDRS = []
+
+    failed = World("mongodb", "mongodb://127.0.0.1/shop").failed("count")
+
+    assert (failed.code, failed.retryable) == ("FORBIDDEN", False)

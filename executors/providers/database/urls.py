@@ -27,7 +27,8 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {  # () is any text
     "sqlite": {"mode": ("ro", "rw", "rwc")},
     "mongodb": {
         "authSource": (), "replicaSet": (), "tls": ("true", "false"), "ssl": ("true", "false"), "w": (),
-        "retryWrites": ("true", "false"), "retryReads": ("true", "false"), "readPreference": (), "appName": (),
+        "retryWrites": ("true", "false"), "retryReads": ("true", "false"),
+        "readPreference": ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"), "appName": (),
         "directConnection": ("true", "false"), "authMechanism": ("SCRAM-SHA-1", "SCRAM-SHA-256", "DEFAULT"),
     },
 }  # fmt: skip
