@@ -210,7 +210,11 @@ def test_nobody_at_the_port_is_a_connection_error(monkeypatch: pytest.MonkeyPatc
     assert time.monotonic() - began < 20  # not the run's own minute
 
 
-def test_a_record_that_names_no_servers_may_be_tried_again() -> None:
+def test_a_record_that_names_no_servers_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(url: str) -> Any:
+        raise errors.ConfigurationError(f"The DNS query name does not exist: {url}")
+
+    monkeypatch.setattr("executors.providers.database.mongodb.uri_parser.parse_uri", unknown)
     with pytest.raises(AttemptFailed) as caught:
         MongoDB(read_url("mongodb+srv://nowhere.invalid/shop", "mongodb")).told(Attempt(10.0))
 

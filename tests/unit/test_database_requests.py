@@ -94,6 +94,18 @@ def test_what_a_type_cannot_do_is_told_before_it_is_sent(
     assert detail.startswith(words)
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, ["a"], [], {}], ids=str)
+@pytest.mark.parametrize(
+    ("operation", "field"),
+    [("count", "column"), ("sum", "column"), ("aggregate", "operations.n.$count"), ("aggregate", "operations.n.$sum")],
+)
+def test_a_list_or_an_object_for_a_column_is_told(operation: str, field: str, value: Any) -> None:
+    function = field.rpartition(".")[2]
+    input = {"operations": {"n": {function: value}}} if operation == "aggregate" else {"column": value}
+
+    assert "must be a name" in problems(operation, input)[f"input.{field}"]
+
+
 def test_what_only_a_run_knows_is_never_refused() -> None:
     later = Unknown("$Secret{X}")
     inputs: list[tuple[str, dict[str, Any]]] = [

@@ -44,6 +44,6 @@ def _aggregate(alias: str, function: str, value: Any, path: str, told: Told) -> 
         column, separator = value.get("column", value.get("field")), value.get("separator", ",")
         if not isinstance(separator, str) or len(separator) > 100:
             told.add(dotted(path, "separator"), "must be a short text")
-    if function == "$count" and column in {None, True, "*"}:
+    if function == "$count" and (column is True or column in (None, "*")):
         return Aggregate(alias=alias, function=function, column="*")
     return Aggregate(alias=alias, function=function, column=read_name(column, path, told), separator=str(separator))

@@ -306,7 +306,7 @@ def _check_keys(fields: _Fields, keys: tuple[str, ...], rows: tuple[Mapping[str,
 def _figure(fields: _Fields, table: str) -> Request:
     if fields.verb == "count":
         path, value = fields.get("column")
-        column = "*" if value in {None, "*"} else read_name(value, path, fields.told)
+        column = "*" if value in (None, "*") else read_name(value, path, fields.told)
         if column == "*" and fields.flag("distinct"):
             fields.told.add(dotted(fields.path, "distinct"), "needs a column")
     else:
