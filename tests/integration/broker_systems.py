@@ -202,6 +202,7 @@ class Sqs(Broker):
 
     type = "sqs"
     carries_keys = False  # of a queue that is not FIFO, it is the group
+    keeps = False
 
     def __init__(self, host: str, port: int) -> None:
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
