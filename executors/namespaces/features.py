@@ -25,7 +25,7 @@ from executors.expressions import ExpressionError, InputScope, StepsScope, resol
 from executors.namespaces.component import ComponentExecutor, redacted_value, without_secrets
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
 from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
-from executors.providers.feature.plan import Step, plan_of, references_in_feature
+from executors.providers.feature.plan import MOST_RETRIES, Step, plan_of, references_in_feature
 from executors.providers.function.provider import CODES as FUNCTION_CODES
 
 DEEPEST = 5  # features within features
@@ -160,13 +160,14 @@ class _Run:
 
     async def _step(self, step: Step, progress: Progress, attempt: int) -> Outcome:
         """One attempt of a step, by the executor of its namespace: under a key that is the step's own. Its number is
-        no earlier attempt's, whichever attempt of the run that was in: what is made of it is made anew."""
+        no earlier attempt's, whichever attempt of the run that was in and whatever `retries` said then: what is made
+        of it is made anew."""
         executor, resolved = self._feature.targets[step.tag]
         call = self._call
         made = replace(
             call,
             run_key=f"{call.run_key}:{step.tag}",
-            attempt=(call.attempt - 1) * (step.retries + 1) + attempt,
+            attempt=(call.attempt - 1) * (MOST_RETRIES + 1) + attempt,
             namespace=step.namespace,
             target=step.target,
             resolved=resolved,

@@ -9,6 +9,7 @@ from executors.catalog.kinds import ShapedKind
 from executors.catalog.reading import TAG, Reader
 from executors.catalog.shapes import Anything, Flag, Inner, Items, Text, Texts, Whole
 from executors.providers.feature.plan import (
+    MOST_RETRIES,
     TARGET_FIELDS,
     TYPE_ALIASES,
     TYPES,
@@ -31,7 +32,7 @@ _RETRY = {
 }  # fmt: skip
 _OPTIONS = {
     "allow_fail": Flag(aliases=("allowFail",)),
-    "retries": Whole(low=0, high=100),
+    "retries": Whole(low=0, high=MOST_RETRIES),
     "retryConfig": Inner(shape=_RETRY),
     "timeout": Whole(low=1, high=_DAY_MS),
 }

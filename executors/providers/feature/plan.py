@@ -15,6 +15,7 @@ from executors.providers.feature.conditions import read_condition
 
 MAIN = "main"  # the sequence of steps that are not given in one
 SLEEP = "sleep"
+MOST_RETRIES = 100  # of a step
 
 # type → (namespace, or with an operation that one; the fields of the target)
 _TARGETS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
