@@ -133,6 +133,46 @@ def test_a_condition_holds_or_not(condition: Any, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("$Input{n} = 1", "'=' is no operator: equality is written =="),
+        ("$Input{n}=1", "'=' is no operator"),
+        ("$Input{n} === 1", "'===' is no operator"),
+        ("$Input{n} <> 1", "'<>' is no operator"),
+        ("$Input{url} == http://shop.example/?a=1", "a text with such a sign or word stands in quotes"),
+        ("$Input{n} == 1 && $Input{m} == 2", "'&&' is no operator"),
+        ("$Input{n} == 1 and $Input{m}", "'and' is no operator"),
+        ("$Input{n} == 1 == true", "compares once, by '==': '==' is one too many"),
+        ("made in China == $Input{text}", "compares once, by 'in': '==' is one too many"),
+        ("$Input{n} is 1", "compares nothing, and is not one expression, true or false"),
+        ("not $Input{n}", "compares nothing"),
+        ("$$Input{n}", "compares nothing"),
+        ("yes", "compares nothing"),
+        ("'no'", "compares nothing"),
+        ("0", "compares nothing"),
+    ],
+)
+def test_a_text_that_would_always_or_never_hold_is_refused_with_the_way_out(condition: str, told: str) -> None:
+    at, detail = wrong(steps=[action("a", condition={"all": [True, condition]})])
+    assert at == "features.0.steps.0.condition"
+    assert told in detail
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("$Input{n} == 5", True), ("true", True), ("false", False), ("$Input{text} == 'a = b && c'", False),
+        ("$Input{text} != \"made in China\"", True), ("$Input{n}==5", True), ("$Input{text} == R&D!", False),
+    ],
+)  # fmt: skip
+def test_a_text_in_quotes_may_hold_what_looks_like_an_operator(condition: str, expected: bool) -> None:
+    assert (
+        holds(read_condition(condition), lambda value: VALUES.get(value, value) if isinstance(value, str) else value)
+        is expected
+    )
+
+
+@pytest.mark.parametrize(
     "condition",
     [
         "",
