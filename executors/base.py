@@ -134,7 +134,8 @@ class Gone(Exception):
 class Executor(Protocol):
     """How one namespace's jobs are run. One that fails with codes besides CODES names them in `codes`, an
     attribute of its class: a dispatch refuses others in its `retryConfig`. One that resolves expressions has
-    `resolved_input(call)`, the input as it will be used: without it, an input with any is never cached."""
+    `resolved_input(call)`, the input as it will be used: without it, an input with any is never cached. One whose
+    target holds expressions of its own has `references(product_id, environment_id, target)`: each with its place."""
 
     isolated: bool  # True: may crash or burn CPU, so every run gets a process of its own
 

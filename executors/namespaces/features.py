@@ -7,7 +7,7 @@ the worker through the executors of their namespaces. What a step has done is ke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ from core.errors import ApiError, FieldError, Invalid
 from core.fields import dotted
 from executors import inputs, registry
 from executors.base import VALIDATION_ERROR, AttemptFailed, Call, Done, Executor, Failed, Outcome, Steps
-from executors.catalog.components import Opened, find, open_one
+from executors.catalog.components import Found, Opened, find, open_one
 from executors.catalog.sealed import secret_forms
-from executors.catalog.values import Values, must_know
-from executors.expressions import ExpressionError, InputScope, StepsScope, resolve, resolve_known
+from executors.catalog.values import must_know
+from executors.expressions import ExpressionError, InputScope, Reference, StepsScope, resolve, resolve_known
 from executors.namespaces.component import ComponentExecutor, redacted_value, without_secrets
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
 from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
-from executors.providers.feature.plan import MOST_RETRIES, Step, plan_of, references_in_feature
+from executors.providers.feature.plan import MOST_RETRIES, Step, WrongPlan, plan_of, references_in_feature
 from executors.providers.function.provider import CODES as FUNCTION_CODES
 
 DEEPEST = 5  # features within features
@@ -62,12 +62,9 @@ class FeaturesExecutor(ComponentExecutor):
         if errors := list(wrong_values(found.settings.get("input", {}), known)):
             raise Invalid.fields(errors[: inputs.MOST_PROBLEMS])
         with _inside(tag):
-            for step in plan_of(found.settings):
-                at = f"steps.{step.tag}"
-                named = (
-                    (at, each) for each in references_in_feature([dict(step.input)], at) if each.kind in Values.kinds
-                )
-                must_know(found.values, named, environment_id)
+            plan = _plan(found)
+            must_know(found.values, _references(found, plan), environment_id)
+            for step in plan:
                 if step.namespace:
                     self._check_step(step, product_id, environment_id, known, recurring)
 
@@ -91,10 +88,23 @@ class FeaturesExecutor(ComponentExecutor):
             ]
             raise type(error)(detail, code=error.code, errors=told) from None
 
+    def references(
+        self, product_id: int, environment_id: int, target: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Reference]]:
+        """Those of the feature, and of the features among its steps."""
+        tag, _ = self._names(target)
+        found = find(self.kind, product_id=product_id, environment_id=environment_id, tag=tag)
+        plan = _plan(found)
+        yield from _references(found, plan)
+        for step in plan:
+            if step.namespace == "features":
+                for at, reference in self.references(product_id, environment_id, step.target):
+                    yield dotted(f"steps.{step.tag}", at), reference
+
     def resolve(self, *, product_id: int, environment_id: int, target: Mapping[str, Any]) -> OpenedFeature:
         tag, _ = self._names(target)
         opened = open_one(self.kind, product_id=product_id, environment_id=environment_id, tag=tag)
-        plan = plan_of(opened.found.settings)
+        plan = _plan(opened.found)
         targets: dict[str, tuple[Executor, Any]] = {}
         with _inside(tag):
             for step in plan:
@@ -113,6 +123,20 @@ class FeaturesExecutor(ComponentExecutor):
         feature: OpenedFeature = call.resolved
         found = feature.opened.found
         return with_defaults(found.settings.get("input", {}), inputs.resolved(call, found.values).value)
+
+
+def _plan(found: Found) -> tuple[Step, ...]:
+    """The steps of a stored feature. Raises Invalid where it was stored before what refuses it now."""
+    try:
+        return plan_of(found.settings)
+    except WrongPlan as wrong:
+        raise Invalid.field(wrong.at, f"{found} cannot be run: {wrong}") from None
+
+
+def _references(found: Found, plan: Sequence[Step]) -> Iterator[tuple[str, Reference]]:
+    for step in plan:
+        yield from ((f"steps.{step.tag}.{place}", reference) for place, reference in step.references)
+    yield from references_in_feature(found.settings.get("output"), "output")
 
 
 class _Run:

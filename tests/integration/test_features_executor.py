@@ -17,8 +17,10 @@ from core.tenancy.models import Environment, Product
 from executors import registry
 from executors.base import Call, Done, Failed, Outcome, Session
 from executors.catalog import document
+from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.namespaces.features import InMemory
+from jobs.operations.dispatch import DispatchRequest, dispatch
 from tests.integration.action_world import SCHEDULED
 from tests.servers.receiver import Answer, Receiver
 
@@ -288,6 +290,47 @@ def test_a_session_reaches_the_steps(world: World) -> None:
     world.store({"tag": "f", "steps": [step("a", input={"body": {"who": "$Session{user}{id}"}})]})
     done(world.run(session=Session("user", {"id": "u_1"})))
     assert world.receiver.requests[0].json() == {"who": "u_1"}
+
+
+def test_a_feature_that_uses_a_session_is_dispatched_with_one(world: World) -> None:
+    world.store(
+        {"tag": "inner", "steps": [step("a", input={"body": "$Session{user}{id}"})]},
+        {
+            "tag": "f",
+            "steps": [
+                {"tag": "sub", "type": "feature", "feature": "inner"},
+                step("b", condition={"not": "$Session{user}{blocked}"}),
+                step("c", input={"body": {"who": "for $Session{user}{id}", "$$Session": "$$Session{user}"}}),
+            ],
+            "output": ["$Session{user}{id}"],
+        },
+    )
+    request = DispatchRequest(product="shop", env="prd", namespace="features", target={"tag": "f"}, input={})
+    with pytest.raises(Invalid) as refused:
+        dispatch(request)
+    assert {error.code for error in refused.value.errors} == {"session_required"}
+    assert {error.field for error in refused.value.errors} == {
+        "steps.sub.steps.a.input.body", "steps.b.condition.not", "steps.c.input.body.who", "output.0",
+    }  # fmt: skip
+    assert "$Session{user}{id} has no value without a session" in refused.value.errors[-1].detail
+
+
+def test_a_condition_and_an_output_may_name_no_secret_that_there_is_none_of(world: World) -> None:
+    for part in ({"steps": [step("a", condition="$Secret{NOPE}")]}, {"steps": [step("a")], "output": "$Secret{NOPE}"}):
+        world.store({"tag": "f", **part})
+        with pytest.raises(ApiError, match="the secret 'NOPE' has no value"):
+            world.check()
+
+
+def test_a_feature_that_was_stored_before_its_condition_was_refused_is_told_and_not_a_crash(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a", condition=True)]})
+    stored = Component.objects.get(kind="feature", tag="f")
+    stored.settings["steps"][0]["condition"] = "$Input{n} = 1"
+    stored.save()
+    forget_everything()
+    for told in (world.check, lambda: world.executor.resolve(**world.where("f"))):
+        with pytest.raises(Invalid, match=r"feature 'f' cannot be run: .*'=' is no operator"):
+            told()
 
 
 def test_a_time_is_written_as_the_schema_of_the_step_wants_it(world: World) -> None:

@@ -90,7 +90,7 @@ def test_the_events_of_an_older_sequence_follow_each_other_and_those_of_its_pare
         ({"steps": [action("a", dependsOn=["b"]), action("b", dependsOn=["a"])]}, "steps.0", "in a circle: a, b"),
         ({"steps": [action("a", dependsOn=["a"])]}, "steps.0", "waits for itself"),
         ({"steps": [action("a", dependsOn=["nope"])]}, "steps.0.dependsOn", "no step 'nope'"),
-        ({"steps": [action("a", input={"body": "$Step{nope}{x}"})]}, "steps.0.input", "'nope'"),
+        ({"steps": [action("a", input={"body": "$Step{nope}{x}"})]}, "steps.0.input.body", "'nope'"),
         ({"steps": [action("a", input={"body": "$Nonsense{x}"})]}, "steps.0.input.body", "$Nonsense"),
         ({"steps": [action("a", app=None)]}, "steps.0.app", "is required"),
         ({"steps": [action("a", broker="b")]}, "steps.0.broker", "does not belong"),

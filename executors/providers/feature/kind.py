@@ -85,9 +85,9 @@ def _refine(settings: Mapping[str, Any], reader: Reader) -> None:
         return
     tags = {step.tag for step in steps}
     try:
-        for reference in references_in_feature(settings.get("output"), "output"):
+        for at, reference in references_in_feature(settings.get("output"), "output"):
             if (named := step_named(reference)) is not None and named not in tags:
-                raise WrongPlan("output", f"{reference} refers to a step {named!r}, which there is none of")
+                raise WrongPlan(at, f"{reference} refers to a step {named!r}, which there is none of")
     except WrongPlan as wrong:
         reader.problem(wrong.at, str(wrong))
 
