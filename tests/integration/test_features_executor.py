@@ -372,6 +372,36 @@ def test_a_step_that_cannot_run_is_told_at_dispatch_with_the_steps_name(world: W
         world.check("ff")
 
 
+@pytest.mark.parametrize(
+    ("target", "field", "detail"),
+    [
+        (
+            {"type": "action", "app": "mial", "event": "a"},
+            "app",
+            "no app 'mial' in product 'shop': did you mean 'mail'?",
+        ),
+        (
+            {"type": "feature", "feature": "innner"},
+            "tag",
+            "no feature 'innner' in product 'shop': did you mean 'inner'?",
+        ),
+    ],
+)
+def test_a_step_that_names_what_there_is_none_of_is_told_with_the_nearest_tag_however_deep(
+    world: World, target: dict[str, Any], field: str, detail: str
+) -> None:
+    world.store(
+        {"tag": "inner", "steps": [{"tag": "one", **target}]},
+        {"tag": "f", "steps": [{"tag": "sub", "type": "feature", "feature": "inner"}]},
+    )
+    with pytest.raises(ApiError) as refused:
+        world.check("f")
+    (error,) = refused.value.errors
+    assert error.field == f"steps.sub.steps.one.{field}"
+    assert detail in error.detail
+    assert refused.value.detail.startswith("step 'sub' of the feature: step 'one' of the feature: no ")
+
+
 def test_a_value_that_is_not_there_at_run_time_fails_the_run_with_its_path(world: World) -> None:
     world.store({"tag": "f", "steps": [step("a"), step("b", input={"body": {"x": "$Step{a}{body}{nope}{deep}"}})]})
     outcome = failed(world.run())

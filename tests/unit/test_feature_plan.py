@@ -111,6 +111,55 @@ def test_a_plan_that_can_never_run_is_refused_where_it_is_wrong(feature: Any, fi
     assert detail in told
 
 
+def retrying(**config: Any) -> dict[str, Any]:
+    return {"steps": [action("fetch", options={"retries": 1, "retryConfig": config})]}
+
+
+COUNT = {"tag": "count", "type": "database", "database": "d"}
+DRAW = {"tag": "draw", "type": "graph", "graph": "g"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "field", "detail"),
+    [
+        ({"steps": [{**COUNT, "operation": "cuont"}]}, "steps.0.operation", "step 'count': 'cuont' is not one of"),
+        ({"steps": [{**COUNT, "operation": "cuont"}]}, "steps.0.operation", "did you mean 'count'?"),
+        ({"steps": [action("a"), {**DRAW, "operation": "creatNode"}]}, "steps.1.operation", "step 'draw': 'creatNode' is not one of"),
+        ({"sequence": [{"tag": "s", "events": [{**DRAW, "operation": "commit"}]}]}, "sequence.0.events.0.operation", "use transaction"),
+        (retrying(retryableErrors=["TIMEOTU"]), "steps.0.options.retryConfig.retryableErrors.0", "step 'fetch': there is no code 'TIMEOTU': did you mean 'TIMEOUT'?"),
+        (retrying(retryableErrors="TIMEOUT"), "steps.0.options.retryConfig.retryableErrors", "step 'fetch': must be a list"),
+        (retrying(nonRetryableErrors=["TIMEOTU"]), "steps.0.options.retryConfig.nonRetryableErrors.0", "'TIMEOUT'?"),
+        (retrying(initialDelay=5000, maxDelay=10), "steps.0.options.retryConfig.initialDelay", "longer than maxDelay"),
+        (retrying(initialDely=5000), "steps.0.options.retryConfig.initialDely", "did you mean 'initialDelay'?"),
+        (retrying(backoffMultiplier=0.5), "steps.0.options.retryConfig.backoffMultiplier", "from 1 to 100"),
+        ({"steps": [{"tag": "a", "type": "sleep", "duration": 5, "options": {"retryConfig": {"retryableErrors": ["NO"]}}}]}, "steps.0.options.retryConfig.retryableErrors.0", "step 'a': there is no code 'NO'"),
+    ],
+)  # fmt: skip
+def test_an_operation_or_a_retry_config_that_is_none_is_told_when_the_feature_is_stored(
+    feature: Any, field: str, detail: str
+) -> None:
+    at, told = wrong(**feature)
+    assert at == f"features.0.{field}"
+    assert detail in told
+
+
+def test_a_step_takes_every_operation_and_the_retry_config_of_a_job() -> None:
+    config = {
+        "initialDelay": 0.5,
+        "backoffMultiplier": 1.5,
+        "jitterPercent": 0.1,
+        "maxDelay": None,
+        "retryableErrors": ["TASK_FAILED"],
+    }
+    steps = [
+        {"tag": "task", "type": "function", "function": "f", "options": {"retryConfig": config}},
+        {**COUNT, "operation": "FIND_ONE"},
+        {**DRAW, "operation": "create_node"},
+    ]  # fmt: skip
+    (task, *_) = plan_of(read(steps=steps))
+    assert task.retry_config == {name: value for name, value in config.items() if value is not None}
+
+
 VALUES = {"$Input{n}": 5, "$Input{text}": "abc", "$Input{none}": None, "$Input{list}": [1, 2]}
 
 

@@ -80,6 +80,11 @@ def plan_of(settings: Mapping[str, Any]) -> tuple[Step, ...]:
     return tuple(_in_order(steps, {entry["tag"]: at for at, _, entry, _ in written}))
 
 
+def written_steps(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(place, entry) of every step, as it is written."""
+    yield from ((at, entry) for at, _, entry, _ in _written(settings))
+
+
 def _written(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any], frozenset[str]]]:
     """(place, sequence, entry, the steps that its sequence puts before it)."""
     for position, entry in enumerate(settings.get("steps", ())):
@@ -136,7 +141,7 @@ def _step(at: str, sequence: str, entry: Mapping[str, Any], before: frozenset[st
         after=frozenset(after),
         allow_fail=options.get("allow_fail", False),
         retries=options.get("retries", 0),
-        retry_config=options.get("retryConfig", {}),
+        retry_config={name: value for name, value in options.get("retryConfig", {}).items() if value is not None},
         timeout=timeout / 1000 if timeout is not None else None,
         seconds=entry.get("duration", 0) / 1000,
         references=tuple((place.removeprefix(f"{at}."), reference) for place, reference in references),
