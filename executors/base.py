@@ -63,6 +63,7 @@ class Call:
     steps: Steps | None = None  # none in an isolated process
     session: Session | None = None  # of a job that was dispatched with one
     literal: bool = False  # `input` is data: nothing in it is an expression any more
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # that were opened for a literal `input`, in every form
     was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?
 
 

@@ -66,7 +66,7 @@ def known_at_dispatch(found: Found, input: Mapping[str, Any]) -> dict[str, Any]:
 def resolved(call: Call, values: Values) -> Resolved:
     """The input of one attempt. Raises AttemptFailed where something in it stands for nothing."""
     if call.literal or not has_expressions(call.input):
-        return Resolved(dict(call.input))
+        return Resolved(dict(call.input), call.secrets)
     watched = Watched(values)
     try:
         value = resolve(dict(call.input), scope_of(call, watched), now=clock.machine_now())

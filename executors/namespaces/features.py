@@ -17,12 +17,12 @@ from core import clock
 from core.errors import ApiError, FieldError, Invalid
 from core.fields import dotted
 from executors import inputs, registry
-from executors.base import VALIDATION_ERROR, AttemptFailed, Call, Done, Executor, Failed, Outcome, Steps
+from executors.base import VALIDATION_ERROR, AttemptFailed, Call, Done, Executor, Failed, Gone, Outcome, Steps
 from executors.catalog.components import Found, Opened, find, open_one
 from executors.catalog.sealed import secret_forms
 from executors.catalog.values import must_know
 from executors.expressions import ExpressionError, InputScope, Reference, StepsScope, resolve, resolve_known
-from executors.namespaces.component import ComponentExecutor, redacted_value, without_secrets
+from executors.namespaces.component import ComponentExecutor, redacted_value, unforeseen, without_secrets
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
 from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
 from executors.providers.feature.plan import MOST_RETRIES, Step, WrongPlan, plan_of, references_in_feature
@@ -159,6 +159,10 @@ class _Run:
             result = await self._made()
         except AttemptFailed as error:
             return without_secrets(error.failed, self._hidden())
+        except (ApiError, Gone):
+            raise
+        except Exception as error:
+            return unforeseen(error, self._call, self._hidden())
         return Done(redacted_value(result, self._hidden()))
 
     async def _made(self) -> Mapping[str, Any]:
@@ -187,7 +191,7 @@ class _Run:
         no earlier attempt's, whichever attempt of the run that was in and whatever `retries` said then: what is made
         of it is made anew."""
         executor, resolved = self._feature.targets[step.tag]
-        call = self._call
+        call, input = self._call, self._resolve(dict(step.input), progress)
         made = replace(
             call,
             run_key=f"{call.run_key}:{step.tag}",
@@ -195,8 +199,9 @@ class _Run:
             namespace=step.namespace,
             target=step.target,
             resolved=resolved,
-            input=self._resolve(dict(step.input), progress),
+            input=input,
             literal=True,
+            secrets=self._hidden(),
             timeout=call.timeout if step.timeout is None else min(call.timeout, step.timeout),
             steps=Within(call.steps, step.tag) if call.steps is not None else None,
         )
