@@ -7,6 +7,7 @@ it makes one attempt and says how it ended.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -104,11 +105,18 @@ class AttemptFailed(Exception):
         self.failed = Failed(code=code, message=message, retryable=retryable, retry_after=retry_after, result=result)
 
 
+SHORTEST_SECRET = 4  # characters; a shorter text is in others by chance
+
+
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with each of `secrets` replaced; longer ones come first."""
+    """The text with each of `secrets` replaced; longer ones come first. A short one where it stands alone: a part of
+    a secret, or a password in a connection."""
     for secret in secrets:
         if secret in text:
-            text = text.replace(secret, "***")
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+            else:
+                text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return text
 
 

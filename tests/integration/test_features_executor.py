@@ -20,7 +20,8 @@ from executors.catalog import document
 from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.namespaces.features import InMemory
-from jobs.operations.dispatch import DispatchRequest, dispatch
+from jobs.operations.dispatch import dispatch
+from jobs.operations.request import DispatchRequest
 from tests.integration.action_world import SCHEDULED
 from tests.servers.receiver import Answer, Receiver
 
