@@ -7,6 +7,7 @@ it makes one attempt and says how it ended.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,6 +64,7 @@ class Call:
     steps: Steps | None = None  # none in an isolated process
     session: Session | None = None  # of a job that was dispatched with one
     literal: bool = False  # `input` is data: nothing in it is an expression any more
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # that were opened for a literal `input`, in every form
     was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?
 
 
@@ -103,11 +105,18 @@ class AttemptFailed(Exception):
         self.failed = Failed(code=code, message=message, retryable=retryable, retry_after=retry_after, result=result)
 
 
+SHORTEST_SECRET = 4  # characters; a shorter text is in others by chance
+
+
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with each of `secrets` replaced; longer ones come first."""
+    """The text with each of `secrets` replaced; longer ones come first. A short one where it stands alone: a part of
+    a secret, or a password in a connection."""
     for secret in secrets:
         if secret in text:
-            text = text.replace(secret, "***")
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+            else:
+                text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return text
 
 
@@ -134,7 +143,8 @@ class Gone(Exception):
 class Executor(Protocol):
     """How one namespace's jobs are run. One that fails with codes besides CODES names them in `codes`, an
     attribute of its class: a dispatch refuses others in its `retryConfig`. One that resolves expressions has
-    `resolved_input(call)`, the input as it will be used: without it, an input with any is never cached."""
+    `resolved_input(call)`, the input as it will be used: without it, an input with any is never cached. One whose
+    target holds expressions of its own has `references(product_id, environment_id, target)`: each with its place."""
 
     isolated: bool  # True: may crash or burn CPU, so every run gets a process of its own
 

@@ -6,7 +6,7 @@ Shared by the namespaces whose input is one JSON object of its own (an action's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ def known_at_dispatch(found: Found, input: Mapping[str, Any]) -> dict[str, Any]:
 def resolved(call: Call, values: Values) -> Resolved:
     """The input of one attempt. Raises AttemptFailed where something in it stands for nothing."""
     if call.literal or not has_expressions(call.input):
-        return Resolved(dict(call.input))
+        return Resolved(dict(call.input), call.secrets)
     watched = Watched(values)
     try:
         value = resolve(dict(call.input), scope_of(call, watched), now=clock.machine_now())
@@ -76,11 +76,10 @@ def resolved(call: Call, values: Values) -> Resolved:
     return Resolved(value, secret_forms(watched.opened))
 
 
-def require_session(input: Mapping[str, Any]) -> None:
-    """Raise Invalid for each `$Session{…}` in the input of a dispatch that has no `session`."""
-    if not has_expressions(input):
-        return
-    places = [(at, found) for at, found in check_expressions(input, "input").references if found.kind == "Session"]
+def require_session(input: Mapping[str, Any], also: Iterable[tuple[str, Reference]] = ()) -> None:
+    """Raise Invalid for each `$Session{…}` of a dispatch that has no `session`: in its input, and what `also` names."""
+    written = [*check_expressions(input, "input").references, *also] if has_expressions(input) else also
+    places = [(at, found) for at, found in written if found.kind == "Session"]
     if places:
         why = "has no value without a session: give `session` with the dispatch"
         raise Invalid.fields(

@@ -5,9 +5,10 @@ Loading on first use keeps a process from importing drivers it never needs. Neve
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from core.errors import FieldError, Invalid
 from core.fields import suggestion
 from executors.base import CODES, Executor
+from executors.expressions import Reference
 
 BUILT_IN = {
     "actions": "executors.namespaces.actions.ActionsExecutor",
@@ -56,6 +58,14 @@ def unknown(namespace: str) -> Invalid:
 def codes(namespace: str) -> frozenset[str]:
     """What a run of the namespace can fail with. Raises Invalid for one that is not known."""
     return CODES.union(getattr(get(namespace), "codes", ()))
+
+
+def references(
+    namespace: str, *, product_id: int, environment_id: int, target: Mapping[str, Any]
+) -> Iterable[tuple[str, Reference]]:
+    """What a target that `check` has let through refers to by itself, besides the input of its job. May query."""
+    of_target = getattr(get(namespace), "references", None)
+    return of_target(product_id, environment_id, target) if of_target is not None else ()
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from executors.base import SHORTEST_SECRET
 from executors.catalog import declarations, kinds
 from executors.catalog.declarations import Declaration, Declared
 from executors.catalog.entries import ComponentEntry, Keep
@@ -18,6 +19,11 @@ from executors.catalog.reading import LONGEST_TAG, SLUG, TAG, Problems, Reader, 
 from executors.expressions import SECRET_KEY
 
 _DOCUMENT = frozenset({"product", "name", "envs", "secrets", *(each.plural for each in declarations.ALL)})
+
+_TOO_SHORT = (
+    f"has fewer than {SHORTEST_SECRET} characters: so short a text is in others by chance, and could not be kept out of "
+    "results and logs. What is no secret is a variable of an app"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +125,9 @@ def _read_secrets(document: Reader) -> list[SecretEntry]:
                 value = Keep.KEEP
             elif not isinstance(value, str) or not value:
                 document.problems.add(at, "must be text, not empty")
+                continue
+            elif len(value) < SHORTEST_SECRET:
+                document.problems.add(at, _TOO_SHORT)
                 continue
             if key is not None:
                 entries.append(SecretEntry(key=key, env=slug, value=value, path=at))

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from core import crypto
+from executors.base import SHORTEST_SECRET
 from executors.catalog.models import Component, Connection
 from executors.catalog.values import Unreadable
 
-_SHORTEST_REDACTED = 4  # characters; a shorter secret is in every text by chance
+_SHORTEST_PART = 2  # characters; one is in every text
 
 
 def open_sealed(row: Component | Connection) -> dict[str, str]:
@@ -29,6 +30,11 @@ def open_sealed(row: Component | Connection) -> dict[str, str]:
 def secret_forms(values: Iterable[str]) -> tuple[str, ...]:
     """Secrets as they may appear in a text, longest first: plain, in JSON, percent-encoded."""
     forms: set[str] = set()
-    for value in values:
+    for value in filter(_can_be_told, values):
         forms |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], quote(value, safe="")}
-    return tuple(sorted((form for form in forms if len(form) >= _SHORTEST_REDACTED), key=len, reverse=True))
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _can_be_told(value: str) -> bool:
+    """Whether a text can be looked through for it: a short one must have a letter or digit to stand alone."""
+    return len(value) >= SHORTEST_SECRET or (len(value) >= _SHORTEST_PART and any(map(str.isalnum, value)))

@@ -50,7 +50,7 @@ def prepare(action: OpenedAction, call: Call, *, clock: Callable[[], datetime]) 
         at = placed.field(*map(str, error.path))
         detail = redacted(f"{at}: {error}", secret_forms(watched.opened))
         raise http.InvalidRequest(f"the input cannot be resolved: {detail}") from None
-    secrets = secret_forms(watched.opened)
+    secrets = call.secrets + secret_forms(watched.opened)
     wrong = next(wrong_fields(target, placed), None)
     if wrong is not None:
         raise http.InvalidRequest(redacted(f"{wrong.field}: {wrong.detail}", secrets))

@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from core import clock, http
-from core.errors import FieldError, Invalid
+from core.errors import ApiError, FieldError, Invalid
 from executors import inputs
-from executors.base import Call, Done, Outcome, redacted
+from executors.base import AttemptFailed, Call, Done, Gone, Outcome, redacted
 from executors.catalog.actions import OpenedAction
 from executors.catalog.resolve import find_action, open_action
 from executors.exchange.answers import failed_answer, failed_exchange, result_of
 from executors.exchange.checking import check_input
 from executors.exchange.requests import Prepared, build_request, prepare
 from executors.exchange.tokens import NoToken, Token, tokens
+from executors.namespaces.component import unforeseen
 
 
 class ActionsExecutor:
@@ -62,6 +63,10 @@ class ActionsExecutor:
             return failed_exchange(error, redact=lambda text: redacted(text, hidden))
         except NoToken as error:
             return error.failed
+        except (ApiError, AttemptFailed, Gone):
+            raise
+        except Exception as error:
+            return unforeseen(error, call, hidden)
 
         def redact(text: str) -> str:
             return redacted(text, hidden)

@@ -6,14 +6,18 @@ catches what it does not know.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from core.errors import FieldError, Invalid
+from core.errors import ApiError, FieldError, Invalid
 from executors import inputs
-from executors.base import AttemptFailed, Call, Done, Failed, Outcome, redacted
+from executors.base import INTERNAL_ERROR, AttemptFailed, Call, Done, Failed, Gone, Outcome, redacted
 from executors.catalog import kinds
 from executors.catalog.components import Found, Opened, find, open_one
+
+logger = logging.getLogger(__name__)
 
 
 class ComponentExecutor:
@@ -51,6 +55,10 @@ class ComponentExecutor:
             result = await self.run(call, opened, resolved.value)
         except AttemptFailed as error:
             return without_secrets(error.failed, hidden)
+        except (ApiError, Gone):
+            raise
+        except Exception as error:
+            return unforeseen(error, call, hidden)
         return Done(redacted_value(result, hidden)) if hidden else Done(result)
 
     def resolved_input(self, call: Call) -> dict[str, Any]:
@@ -95,6 +103,13 @@ def without_secrets(failed: Failed, secrets: tuple[str, ...]) -> Failed:
         retry_after=failed.retry_after,
         result=redacted_value(failed.result, secrets) if failed.result is not None else None,
     )
+
+
+def unforeseen(error: Exception, call: Call, secrets: tuple[str, ...]) -> Failed:
+    """What an attempt that raised what it should not have comes to. Logged here, where what was opened is known."""
+    text = redacted("".join(traceback.format_exception(error)), secrets)
+    logger.error("%s: the executor raised\n%s", call.run_key, text)
+    return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
 
 
 def redacted_value(value: Any, secrets: tuple[str, ...]) -> Any:

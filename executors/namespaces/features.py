@@ -7,7 +7,7 @@ the worker through the executors of their namespaces. What a step has done is ke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -17,15 +17,15 @@ from core import clock
 from core.errors import ApiError, FieldError, Invalid
 from core.fields import dotted
 from executors import inputs, registry
-from executors.base import VALIDATION_ERROR, AttemptFailed, Call, Done, Executor, Failed, Outcome, Steps
-from executors.catalog.components import Opened, find, open_one
+from executors.base import VALIDATION_ERROR, AttemptFailed, Call, Done, Executor, Failed, Gone, Outcome, Steps
+from executors.catalog.components import Found, Opened, find, open_one
 from executors.catalog.sealed import secret_forms
-from executors.catalog.values import Values, must_know
-from executors.expressions import ExpressionError, InputScope, StepsScope, resolve, resolve_known
-from executors.namespaces.component import ComponentExecutor, redacted_value, without_secrets
+from executors.catalog.values import must_know
+from executors.expressions import ExpressionError, InputScope, Reference, StepsScope, resolve, resolve_known
+from executors.namespaces.component import ComponentExecutor, redacted_value, unforeseen, without_secrets
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
 from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
-from executors.providers.feature.plan import Step, plan_of, references_in_feature
+from executors.providers.feature.plan import MOST_RETRIES, Step, WrongPlan, plan_of, references_in_feature
 from executors.providers.function.provider import CODES as FUNCTION_CODES
 
 DEEPEST = 5  # features within features
@@ -62,12 +62,9 @@ class FeaturesExecutor(ComponentExecutor):
         if errors := list(wrong_values(found.settings.get("input", {}), known)):
             raise Invalid.fields(errors[: inputs.MOST_PROBLEMS])
         with _inside(tag):
-            for step in plan_of(found.settings):
-                at = f"steps.{step.tag}"
-                named = (
-                    (at, each) for each in references_in_feature([dict(step.input)], at) if each.kind in Values.kinds
-                )
-                must_know(found.values, named, environment_id)
+            plan = _plan(found)
+            must_know(found.values, _references(found, plan), environment_id)
+            for step in plan:
                 if step.namespace:
                     self._check_step(step, product_id, environment_id, known, recurring)
 
@@ -91,10 +88,23 @@ class FeaturesExecutor(ComponentExecutor):
             ]
             raise type(error)(detail, code=error.code, errors=told) from None
 
+    def references(
+        self, product_id: int, environment_id: int, target: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Reference]]:
+        """Those of the feature, and of the features among its steps."""
+        tag, _ = self._names(target)
+        found = find(self.kind, product_id=product_id, environment_id=environment_id, tag=tag)
+        plan = _plan(found)
+        yield from _references(found, plan)
+        for step in plan:
+            if step.namespace == "features":
+                for at, reference in self.references(product_id, environment_id, step.target):
+                    yield dotted(f"steps.{step.tag}", at), reference
+
     def resolve(self, *, product_id: int, environment_id: int, target: Mapping[str, Any]) -> OpenedFeature:
         tag, _ = self._names(target)
         opened = open_one(self.kind, product_id=product_id, environment_id=environment_id, tag=tag)
-        plan = plan_of(opened.found.settings)
+        plan = _plan(opened.found)
         targets: dict[str, tuple[Executor, Any]] = {}
         with _inside(tag):
             for step in plan:
@@ -113,6 +123,20 @@ class FeaturesExecutor(ComponentExecutor):
         feature: OpenedFeature = call.resolved
         found = feature.opened.found
         return with_defaults(found.settings.get("input", {}), inputs.resolved(call, found.values).value)
+
+
+def _plan(found: Found) -> tuple[Step, ...]:
+    """The steps of a stored feature. Raises Invalid where it was stored before what refuses it now."""
+    try:
+        return plan_of(found.settings)
+    except WrongPlan as wrong:
+        raise Invalid.field(wrong.at, f"{found} cannot be run: {wrong}") from None
+
+
+def _references(found: Found, plan: Sequence[Step]) -> Iterator[tuple[str, Reference]]:
+    for step in plan:
+        yield from ((f"steps.{step.tag}.{place}", reference) for place, reference in step.references)
+    yield from references_in_feature(found.settings.get("output"), "output")
 
 
 class _Run:
@@ -135,6 +159,10 @@ class _Run:
             result = await self._made()
         except AttemptFailed as error:
             return without_secrets(error.failed, self._hidden())
+        except (ApiError, Gone):
+            raise
+        except Exception as error:
+            return unforeseen(error, self._call, self._hidden())
         return Done(redacted_value(result, self._hidden()))
 
     async def _made(self) -> Mapping[str, Any]:
@@ -160,18 +188,20 @@ class _Run:
 
     async def _step(self, step: Step, progress: Progress, attempt: int) -> Outcome:
         """One attempt of a step, by the executor of its namespace: under a key that is the step's own. Its number is
-        no earlier attempt's, whichever attempt of the run that was in: what is made of it is made anew."""
+        no earlier attempt's, whichever attempt of the run that was in and whatever `retries` said then: what is made
+        of it is made anew."""
         executor, resolved = self._feature.targets[step.tag]
-        call = self._call
+        call, input = self._call, self._resolve(dict(step.input), progress)
         made = replace(
             call,
             run_key=f"{call.run_key}:{step.tag}",
-            attempt=(call.attempt - 1) * (step.retries + 1) + attempt,
+            attempt=(call.attempt - 1) * (MOST_RETRIES + 1) + attempt,
             namespace=step.namespace,
             target=step.target,
             resolved=resolved,
-            input=self._resolve(dict(step.input), progress),
+            input=input,
             literal=True,
+            secrets=self._hidden(),
             timeout=call.timeout if step.timeout is None else min(call.timeout, step.timeout),
             steps=Within(call.steps, step.tag) if call.steps is not None else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.openapi import ANY_OBJECT, FLAG, TEXT, TIME, Schema, list_of, nullable, obj, one_of, ref
+from core.retrying import LONGEST_CODE, LONGEST_DELAY, MOST_CODES
 from executors import registry
 from jobs.operations import request as limits
 from jobs.operations.dispatch import MOST_JOBS
@@ -11,10 +12,10 @@ from jobs.states import JobStatus
 
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_NAME}
 _KEY: Schema = {"type": "string", "minLength": 1, "maxLength": limits.LONGEST_KEY}
-_DELAY: Schema = {"type": "number", "minimum": 0, "maximum": limits.LONGEST_DELAY, "description": "ms"}
+_DELAY: Schema = {"type": "number", "minimum": 0, "maximum": LONGEST_DELAY, "description": "ms"}
 _CODES: Schema = {
-    **list_of({"type": "string", "maxLength": limits.LONGEST_CODE}),
-    "maxItems": limits.MOST_CODES,
+    **list_of({"type": "string", "maxLength": LONGEST_CODE}),
+    "maxItems": MOST_CODES,
     "description": "what a run fails with, such as TIMEOUT (docs/actions.md); a misspelt one is refused",
 }
 

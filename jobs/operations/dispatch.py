@@ -256,7 +256,13 @@ def _new_job(request: DispatchRequest, place: Place, now: datetime) -> NewJob:
         recurring=schedule.recurring,
     )
     if request.session is None:
-        inputs.require_session(request.input)
+        of_target = registry.references(
+            request.namespace,
+            product_id=place.product_id,
+            environment_id=place.environment_id,
+            target=request.target,
+        )
+        inputs.require_session(request.input, of_target)
     if request.cache is not None:
         caching.check_tag(place.product_id, place.product, request.cache)
     session = "" if request.session is None else sessions.accepted(request.session, place).dumps()

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from core.errors import FieldError, Invalid
-from core.fields import dotted, nearest, suggestion, unknown_fields
+from core.fields import dotted, unknown_fields
+from core.retrying import unknown_codes, wrong_retry_config
 
 MOST_RETRIES = 100
 LONGEST_TIMEOUT = 86_400_000  # ms
@@ -25,25 +26,9 @@ LONGEST_NAME = 250  # of a product, an environment, a target
 LONGEST_TAG = 120  # of a cache
 LONGEST_KEY = 200  # unique_key, concurrency_key
 LONGEST_IDEMPOTENCY_KEY = 255
-LONGEST_DELAY = 86_400_000  # ms, of a back-off
-MOST_CODES = 50
-LONGEST_CODE = 60
-_MISSPELT = 0.85  # so much alike are TIMEOTU and TIMEOUT, and not CONNECTION_LOST and CONNECTION_ERROR
-DEFAULT_MAX_DELAY = 300_000  # ms, `core.backoff`
 ON_LOST = ("retry", "fail")
 ON_CONFLICT = ("return", "reject", "replace")
 QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,59}")
-RETRY_FIELDS = frozenset(
-    {
-        "initialDelay",
-        "maxDelay",
-        "backoffMultiplier",
-        "jitter",
-        "jitterPercent",
-        "retryableErrors",
-        "nonRetryableErrors",
-    }
-)
 
 SESSION_FIELDS = ("tag", "token")
 
@@ -96,20 +81,8 @@ class DispatchRequest:
             raise Invalid.fields(problems)
 
     def check_codes(self, known: Collection[str]) -> None:
-        """Raise Invalid for codes in `retry_config` that no run of the namespace can fail with.
-
-        A misspelt `retryableErrors` would switch retries off. What `nonRetryableErrors` names besides does
-        no harm (the documents name codes of providers there), unless it is a known one misspelt.
-        """
-        config = self.retry_config or {}
-        problems: Problems = []
-        for name, alike in (("retryableErrors", None), ("nonRetryableErrors", _MISSPELT)):
-            for position, code in enumerate(config.get(name) or ()):
-                if code in known or (alike is not None and nearest(code, known, alike=alike) is None):
-                    continue
-                at = f"retryConfig.{name}.{position}"
-                _wrong(problems, at, f"there is no code {code!r}: {suggestion(code, known)}")
-        if problems:
+        """Raise Invalid for codes in `retry_config` that no run of the namespace can fail with."""
+        if problems := list(unknown_codes(self.retry_config or {}, known, "retryConfig")):
             raise Invalid.fields(problems)
 
 
@@ -175,40 +148,7 @@ def _labels(value: Any, name: str, problems: Problems) -> None:
 
 
 def _retry_config(value: Any, name: str, problems: Problems) -> None:
-    if not isinstance(value, Mapping):
-        _wrong(problems, name, 'must be an object such as {"initialDelay": 1000, "backoffMultiplier": 2}')
-        return
-    problems += unknown_fields(value, RETRY_FIELDS, name)
-    before = len(problems)
-    for part, check in _RETRY_CHECKS.items():
-        if value.get(part) is not None:
-            check(value[part], dotted(name, part), problems)
-    initial, most = value.get("initialDelay"), value.get("maxDelay")
-    if len(problems) == before and initial is not None and initial > (DEFAULT_MAX_DELAY if most is None else most):
-        told = f"{DEFAULT_MAX_DELAY} ms unless it is given" if most is None else f"{most} ms"
-        _wrong(problems, dotted(name, "initialDelay"), f"is longer than maxDelay ({told}), which would cut it")
-
-
-def _number(low: float, high: float, unit: str = "") -> Check:
-    def check(value: Any, name: str, problems: Problems) -> None:
-        if value.__class__ not in {int, float} or not low <= value <= high:
-            _wrong(problems, name, f"must be a number{unit} from {low:g} to {high:.10g}")
-
-    return check
-
-
-def _flag(value: Any, name: str, problems: Problems) -> None:
-    if not isinstance(value, bool):
-        _wrong(problems, name, "must be true or false")
-
-
-def _codes(value: Any, name: str, problems: Problems) -> None:
-    if (
-        not isinstance(value, (list, tuple))
-        or len(value) > MOST_CODES
-        or not all(isinstance(code, str) and 0 < len(code) <= LONGEST_CODE for code in value)
-    ):
-        _wrong(problems, name, f"must be a list of at most {MOST_CODES} codes, such as TIMEOUT")
+    problems += wrong_retry_config(value, name)
 
 
 def _session(value: Any, name: str, problems: Problems) -> None:
@@ -224,15 +164,6 @@ def _session(value: Any, name: str, problems: Problems) -> None:
 
 
 _name = _text(LONGEST_NAME)
-_RETRY_CHECKS: dict[str, Check] = {
-    "initialDelay": _number(0, LONGEST_DELAY, " of milliseconds"),
-    "maxDelay": _number(0, LONGEST_DELAY, " of milliseconds"),
-    "backoffMultiplier": _number(1, 100),
-    "jitter": _flag,
-    "jitterPercent": _number(0, 1),
-    "retryableErrors": _codes,
-    "nonRetryableErrors": _codes,
-}
 _CHECKS: dict[str, Check] = {
     "namespace": _name,
     "target": _target,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import random
 import socket
@@ -16,37 +15,19 @@ import uvloop
 from django.db import Error as DatabaseError
 
 from core import about
-from core.errors import ApiError
 from core.ids import encode
-from core.times import from_ms
-from executors.base import (
-    CANCELLED,
-    FORBIDDEN,
-    INTERNAL_ERROR,
-    NOT_FOUND,
-    TIMEOUT,
-    VALIDATION_ERROR,
-    AttemptFailed,
-    Call,
-    Failed,
-    Gone,
-    Outcome,
-)
+from executors.base import TIMEOUT, Failed, Outcome
 from executors.isolated import Died
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
 from jobs.lifecycle.settle import Settlement
-from jobs.runner.caching import Cached
+from jobs.runner.attempt import Attempts
 from jobs.runner.database import DatabaseThread
 from jobs.runner.flights import Flights, Flying, Held
-from jobs.runner.isolation import Isolation
 from jobs.runner.keeper import Keeper
 from jobs.runner.outcome import decide, tell
-from jobs.runner.resolution import Resolution
-from jobs.runner.sessions import Sessions
 from jobs.runner.settler import Settler
-from jobs.runner.steps import RunSteps
 
 logger = logging.getLogger(__name__)
 
@@ -140,10 +121,11 @@ class Runner:
         self._bells = {queue: asyncio.Event() for queue in self._room}
         self._cursors = {queue: KeyCursor() for queue in self._room}
         self._databases = {name: DatabaseThread(name) for name in ("claim", "settle", "lease", "resolve")}
-        self._resolution = Resolution(self._databases["resolve"])
-        self._sessions = Sessions(self._databases["resolve"])
-        self._cached = Cached(self._databases["resolve"])
-        self._isolation = Isolation(sum(self._room[queue] for queue in self._isolated & self._room.keys()))
+        self._attempts = Attempts(
+            reading=self._databases["resolve"],
+            writing=self._databases["settle"],
+            isolated=sum(self._room[queue] for queue in self._isolated & self._room.keys()),
+        )
         self._settler = Settler(self._databases["settle"], self._settled)
         self._keeper = Keeper(
             self._databases["lease"],
@@ -172,7 +154,7 @@ class Runner:
             await asyncio.wait_for(self._keeper.close(), RETRY_SECONDS)
         except (TimeoutError, DatabaseError):
             logger.warning("the lease could not be ended in order: it runs out by itself")
-        self._isolation.close()
+        self._attempts.close()
         for database in self._databases.values():
             database.close()
 
@@ -329,7 +311,7 @@ class Runner:
         """One attempt from claim to outcome."""
         about.this_run(flying.claim.job_id, flying.claim.number)
         try:
-            outcome = await self._attempt(flying)
+            outcome = await self._attempts.make(flying, isolated=flying.queue in self._isolated)
         except asyncio.CancelledError:
             if not flying.expired or flying.dropped:
                 return  # taken away: whoever did that knows what becomes of the run
@@ -377,46 +359,6 @@ class Runner:
         for queue in reaped.queues:
             self._ring(queue)
 
-    async def _attempt(self, flying: Flying) -> Outcome | Died:
-        """resolve → execute, under the deadline. Every way it can end is an outcome."""
-        claim = flying.claim
-        try:
-            resolved = await self._resolution.of(claim)
-            session = await self._sessions.of(claim) if claim.session else None
-            job_id = encode("job", claim.job_id)
-            steps = RunSteps(self._databases["settle"], claim)
-            call = Call(
-                job_id=job_id,
-                run_key=f"{job_id}:{claim.number}",
-                attempt=claim.attempt,
-                namespace=claim.namespace,
-                product=resolved.product,
-                env=resolved.env,
-                target=resolved.target,
-                resolved=resolved.value,
-                input=json.loads(claim.input),
-                scheduled_at=from_ms(claim.scheduled_at_ms),
-                timeout=max(0.0, flying.deadline - time.monotonic()),
-                cancelled=flying.cancelled,
-                steps=steps,
-                was_cancelled=steps.was_cancelled,
-                session=session,
-            )
-            isolated = flying.queue in self._isolated
-            execute = self._isolation.execute if isolated else resolved.executor.execute
-            if claim.cache:
-                return await self._cached.execute(claim, call, resolved.executor, execute)
-            return await execute(call)
-        except AttemptFailed as error:
-            return error.failed
-        except ApiError as error:
-            return Failed(code=_CODES.get(error.status, VALIDATION_ERROR), message=error.detail, retryable=False)
-        except Gone as error:  # whoever took it knows what becomes of it: the fence lets this not be written
-            return Failed(code=CANCELLED, message=str(error), retryable=False)
-        except (Exception, SystemExit) as error:  # SystemExit would end the loop, and every other run with it
-            logger.exception("run %d of %s: the executor raised", claim.number, encode("job", claim.job_id))
-            return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
-
     async def _sweep(self) -> None:
         """End attempts that ignore their deadline: their place is freed, their outcome dropped."""
         while True:
@@ -439,6 +381,3 @@ async def _end_the_rest() -> None:
         _, deaf = await asyncio.wait(rest, timeout=RETRY_SECONDS)
         if deaf:
             logger.warning("%d tasks ignore being cancelled: they end with the process", len(deaf))
-
-
-_CODES = {403: FORBIDDEN, 404: NOT_FOUND}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from core import http
 from core.tenancy.models import Environment, Product
 from executors import registry
-from executors.base import Call, Gone, Outcome
+from executors.base import Call, Gone, Outcome, Steps
 from executors.catalog import document
 from executors.catalog.components import open_one
 from executors.catalog.schema import read_document
@@ -75,6 +76,16 @@ class World:
 
     def run(self, *, input: dict[str, Any], **how: Any) -> Outcome:
         return in_a_loop(self.attempt(self.call(input, **how)))
+
+    def feature(self, tag: str, input: dict[str, Any], *, attempt: int, steps: Steps, run: str) -> Outcome:
+        """One attempt of a run of a feature over the function."""
+        features = registry.get("features")
+        where = {**self.where, "target": {"tag": tag}}
+        call = replace(
+            self.call(input, attempt=attempt, run=run),
+            namespace="features", target=where["target"], resolved=features.resolve(**where), steps=steps,
+        )  # fmt: skip
+        return in_a_loop(features.execute(call))
 
     async def attempt(self, call: Call) -> Outcome:
         """One attempt as the run loop makes it: cancelled at its deadline."""

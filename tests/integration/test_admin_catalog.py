@@ -174,7 +174,12 @@ def test_a_new_secret_needs_a_value(ada: Client, shop: Product) -> None:
 def test_a_secret_is_removed_for_one_environment_only(ada: Client, shop: Product) -> None:
     ada.post(
         add(Secret),
-        {"product": shop.pk, "environment": Environment.objects.get(slug="dev").pk, "key": "TOKEN", "new_value": "t"},
+        {
+            "product": shop.pk,
+            "environment": Environment.objects.get(slug="dev").pk,
+            "key": "TOKEN",
+            "new_value": "token",
+        },
     )
     secret = Secret.objects.get(key="TOKEN", environment__slug="prd")
     assert ada.post(f"/admin/catalog/secret/{secret.pk}/delete/", {"post": "yes"}).status_code == 302
@@ -259,7 +264,7 @@ def test_an_entry_that_exists_is_not_doubled(ada: Client, shop: Product) -> None
     assert errors(ada.post(add(SavedEvent), {**event, "resource": "/other"}))["__all__"][0] == refused
     app = {**filled(ada, add(Component)), "product": shop.pk, "tag": "mail", "name": "Other"}
     assert errors(ada.post(add(Component), app))["__all__"][0] == refused
-    secret = {"product": shop.pk, "environment": "", "key": "ALL", "new_value": "x"}
+    secret = {"product": shop.pk, "environment": "", "key": "ALL", "new_value": "another"}
     assert errors(ada.post(add(Secret), secret))["__all__"][0] == refused
     assert errors(ada.post(add(Product), {"tag": "shop", "name": "Other"}))["__all__"][0] == refused
     assert everything() == before
@@ -362,7 +367,7 @@ def test_who_may_only_look_sees_the_entries_and_cannot_write(shop: Product) -> N
         assert page.status_code == 200
         assert "_save" not in page.content.decode()
         assert not [value for value in SEALED if value in page.content.decode()]
-        vera.post(change(row), {"name": "x", "base_url": "http://127.0.0.1:1", "new_value": "x"})
+        vera.post(change(row), {"name": "x", "base_url": "http://127.0.0.1:1", "new_value": "another"})
         assert vera.get(add(model)).status_code == 403
         assert (
             vera.post(

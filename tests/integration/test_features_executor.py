@@ -17,8 +17,11 @@ from core.tenancy.models import Environment, Product
 from executors import registry
 from executors.base import Call, Done, Failed, Outcome, Session
 from executors.catalog import document
+from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.namespaces.features import InMemory
+from jobs.operations.dispatch import dispatch
+from jobs.operations.request import DispatchRequest
 from tests.integration.action_world import SCHEDULED
 from tests.servers.receiver import Answer, Receiver
 
@@ -205,11 +208,12 @@ def test_what_an_earlier_attempt_has_done_is_not_done_again(world: World) -> Non
 
 def test_no_two_attempts_of_a_step_have_one_number_whichever_attempt_of_the_run_they_are_in(world: World) -> None:
     world.receiver.answer("/a", *[Answer(status=503)] * 3, Answer())
-    world.store({"tag": "f", "steps": [step("a", options={"retries": 1, "retryConfig": {"initialDelay": 1}})]})
     kept = InMemory()
-    failed(world.run(steps=kept, attempt=1))
-    done(world.run(steps=kept, attempt=2))
-    assert [request.headers["x-attempt"] for request in world.receiver.requests] == ["1", "2", "3", "4"]
+    for attempt, retries in ((1, 2), (2, 0)):  # the second one after the catalog was changed
+        config = {"retries": retries, "retryConfig": {"initialDelay": 1}}
+        world.store({"tag": "f", "steps": [step("a", options=config)]})
+        world.run(steps=kept, attempt=attempt)
+    assert [request.headers["x-attempt"] for request in world.receiver.requests] == ["1", "2", "3", "102"]
     assert {request.headers["idempotency-key"] for request in world.receiver.requests} == {"job_1:7:a"}
 
 
@@ -289,6 +293,47 @@ def test_a_session_reaches_the_steps(world: World) -> None:
     assert world.receiver.requests[0].json() == {"who": "u_1"}
 
 
+def test_a_feature_that_uses_a_session_is_dispatched_with_one(world: World) -> None:
+    world.store(
+        {"tag": "inner", "steps": [step("a", input={"body": "$Session{user}{id}"})]},
+        {
+            "tag": "f",
+            "steps": [
+                {"tag": "sub", "type": "feature", "feature": "inner"},
+                step("b", condition={"not": "$Session{user}{blocked}"}),
+                step("c", input={"body": {"who": "for $Session{user}{id}", "$$Session": "$$Session{user}"}}),
+            ],
+            "output": ["$Session{user}{id}"],
+        },
+    )
+    request = DispatchRequest(product="shop", env="prd", namespace="features", target={"tag": "f"}, input={})
+    with pytest.raises(Invalid) as refused:
+        dispatch(request)
+    assert {error.code for error in refused.value.errors} == {"session_required"}
+    assert {error.field for error in refused.value.errors} == {
+        "steps.sub.steps.a.input.body", "steps.b.condition.not", "steps.c.input.body.who", "output.0",
+    }  # fmt: skip
+    assert "$Session{user}{id} has no value without a session" in refused.value.errors[-1].detail
+
+
+def test_a_condition_and_an_output_may_name_no_secret_that_there_is_none_of(world: World) -> None:
+    for part in ({"steps": [step("a", condition="$Secret{NOPE}")]}, {"steps": [step("a")], "output": "$Secret{NOPE}"}):
+        world.store({"tag": "f", **part})
+        with pytest.raises(ApiError, match="the secret 'NOPE' has no value"):
+            world.check()
+
+
+def test_a_feature_that_was_stored_before_its_condition_was_refused_is_told_and_not_a_crash(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a", condition=True)]})
+    stored = Component.objects.get(kind="feature", tag="f")
+    stored.settings["steps"][0]["condition"] = "$Input{n} = 1"
+    stored.save()
+    forget_everything()
+    for told in (world.check, lambda: world.executor.resolve(**world.where("f"))):
+        with pytest.raises(Invalid, match=r"feature 'f' cannot be run: .*'=' is no operator"):
+            told()
+
+
 def test_a_time_is_written_as_the_schema_of_the_step_wants_it(world: World) -> None:
     world.store({"tag": "f", "steps": [step("a", event="typed", input={"body": {"n": "$Input{n}", "day": "$DateAdd(0, 1, 'days')"}})]})  # fmt: skip
     done(world.run(n=1))
@@ -326,6 +371,36 @@ def test_a_step_that_cannot_run_is_told_at_dispatch_with_the_steps_name(world: W
         world.check("h")
     with pytest.raises(ApiError, match="no feature 'ff' in product 'shop': did you mean 'f'"):
         world.check("ff")
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "detail"),
+    [
+        (
+            {"type": "action", "app": "mial", "event": "a"},
+            "app",
+            "no app 'mial' in product 'shop': did you mean 'mail'?",
+        ),
+        (
+            {"type": "feature", "feature": "innner"},
+            "tag",
+            "no feature 'innner' in product 'shop': did you mean 'inner'?",
+        ),
+    ],
+)
+def test_a_step_that_names_what_there_is_none_of_is_told_with_the_nearest_tag_however_deep(
+    world: World, target: dict[str, Any], field: str, detail: str
+) -> None:
+    world.store(
+        {"tag": "inner", "steps": [{"tag": "one", **target}]},
+        {"tag": "f", "steps": [{"tag": "sub", "type": "feature", "feature": "inner"}]},
+    )
+    with pytest.raises(ApiError) as refused:
+        world.check("f")
+    (error,) = refused.value.errors
+    assert error.field == f"steps.sub.steps.one.{field}"
+    assert detail in error.detail
+    assert refused.value.detail.startswith("step 'sub' of the feature: step 'one' of the feature: no ")
 
 
 def test_a_value_that_is_not_there_at_run_time_fails_the_run_with_its_path(world: World) -> None:

@@ -17,7 +17,11 @@ import pytest
 import redis
 
 from core.errors import Invalid
+from core.shortcache import forget_everything
 from executors.base import Call, Done, Failed, Outcome
+from executors.catalog import document
+from executors.catalog.schema import read_document
+from executors.namespaces.features import InMemory
 from executors.providers.function.celery_attempt import task_id
 from tests.integration.function_world import Kept, World, in_a_loop
 from tests.servers.celery_worker import CeleryWorker
@@ -128,6 +132,31 @@ def test_what_a_task_raises_fails_the_run_and_the_next_attempt_sends_a_new_task(
     assert first.result == {"task_id": task_id("job_raises:1", 1), "state": "FAILURE"}
     assert isinstance(second, Done)
     assert second.result["task_id"] == task_id("job_raises:1", 2)
+
+
+def test_a_step_of_a_feature_sends_a_new_task_in_each_attempt_and_is_not_settled_by_an_older_one(
+    world: World, worker: CeleryWorker
+) -> None:
+    task = {
+        "tag": "task",
+        "type": "function",
+        "function": "nightly",
+        "input": {"task": SEND, "args": ["$Input{count}"]},
+    }
+    kept, made = InMemory(), []
+    for attempt, retries, count in ((1, 1, -1), (2, 0, 1)):
+        options = {"retries": retries, "retryConfig": {"initialDelay": 1}}
+        feature = {"tag": "f", "steps": [{**task, "options": options}], "output": "$Step{task}"}
+        document.store("shop", read_document({"features": [feature]}, "shop"))
+        forget_everything()
+        made.append(world.feature("f", {"count": count}, attempt=attempt, steps=kept, run="job_feature:1"))
+
+    failed, done = made
+    assert isinstance(failed, Failed)
+    assert failed.message == f"step 'task': task {SEND} failed: ValueError: cannot send -1 invoices"
+    assert isinstance(done, Done), done
+    assert done.result["result"]["sent"] == 1
+    assert done.result["task_id"] not in {task_id("job_feature:1:task", number) for number in (1, 2)}
 
 
 def test_a_task_that_retries_itself_stays_one_run(world: World, worker: CeleryWorker, log: Path) -> None:

@@ -280,7 +280,7 @@ def _apps(go: Tour) -> None:
         if kind.name != "app":
             _components(go, kind)
     secrets = "/v1/products/{product}/secrets"
-    go("POST", secrets, 200, {"key": "EXTRA", "value": "x"}, product="shop")
+    go("POST", secrets, 200, {"key": "EXTRA", "value": "value"}, product="shop")
     go("GET", secrets, 200, product="shop")
     go("DELETE", secrets + "/{secret}", 204, product="shop", secret="EXTRA")
 

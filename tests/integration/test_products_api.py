@@ -50,7 +50,7 @@ def test_a_product_is_made_with_its_environments_renamed_and_removed() -> None:
 def test_an_environment_goes_with_its_own_secrets_and_connections_only() -> None:
     document = {
         "envs": [{"slug": "dev"}, {"slug": "prd"}],
-        "secrets": [{"key": "K", "value": "all", "envs": {"prd": "live"}}],
+        "secrets": [{"key": "K", "value": "for all", "envs": {"prd": "live"}}],
         "apps": [
             {"tag": "a", "envs": {"dev": {"base_url": "http://a.example"}, "prd": {"base_url": "http://b.example"}}}
         ],

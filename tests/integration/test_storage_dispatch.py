@@ -28,7 +28,7 @@ def world() -> World:
         "operation": "upload",
         "template": {"fileName": "dump-{{day}}.json", "mimeType": "application/json"},
     }
-    return World("s3", S3, events=[dump], secrets=[{"key": "DAY", "value": "mon"}])
+    return World("s3", S3, events=[dump], secrets=[{"key": "DAY", "value": "monday"}])
 
 
 def wrong(caught: pytest.ExceptionInfo[Any]) -> dict[str, str]:
@@ -114,7 +114,7 @@ def test_a_storage_or_a_name_that_is_missing_is_told(world: World) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_storage_may_be_written_as_the_documents_write_it(type: str, connection: dict[str, Any], stored: str) -> None:
-    store_catalog({"tag": "files", "type": type, "envs": {"prd": connection}}, secrets=[{"key": "SA", "value": "{}"}])
+    store_catalog({"tag": "files", "type": type, "envs": {"prd": connection}}, secrets=[{"key": "SA", "value": "{  }"}])
 
     assert Component.objects.get(tag="files").settings["type"] == stored
 

@@ -90,7 +90,7 @@ def test_the_events_of_an_older_sequence_follow_each_other_and_those_of_its_pare
         ({"steps": [action("a", dependsOn=["b"]), action("b", dependsOn=["a"])]}, "steps.0", "in a circle: a, b"),
         ({"steps": [action("a", dependsOn=["a"])]}, "steps.0", "waits for itself"),
         ({"steps": [action("a", dependsOn=["nope"])]}, "steps.0.dependsOn", "no step 'nope'"),
-        ({"steps": [action("a", input={"body": "$Step{nope}{x}"})]}, "steps.0.input", "'nope'"),
+        ({"steps": [action("a", input={"body": "$Step{nope}{x}"})]}, "steps.0.input.body", "'nope'"),
         ({"steps": [action("a", input={"body": "$Nonsense{x}"})]}, "steps.0.input.body", "$Nonsense"),
         ({"steps": [action("a", app=None)]}, "steps.0.app", "is required"),
         ({"steps": [action("a", broker="b")]}, "steps.0.broker", "does not belong"),
@@ -109,6 +109,55 @@ def test_a_plan_that_can_never_run_is_refused_where_it_is_wrong(feature: Any, fi
     at, told = wrong(**feature)
     assert at == f"features.0.{field}"
     assert detail in told
+
+
+def retrying(**config: Any) -> dict[str, Any]:
+    return {"steps": [action("fetch", options={"retries": 1, "retryConfig": config})]}
+
+
+COUNT = {"tag": "count", "type": "database", "database": "d"}
+DRAW = {"tag": "draw", "type": "graph", "graph": "g"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "field", "detail"),
+    [
+        ({"steps": [{**COUNT, "operation": "cuont"}]}, "steps.0.operation", "step 'count': 'cuont' is not one of"),
+        ({"steps": [{**COUNT, "operation": "cuont"}]}, "steps.0.operation", "did you mean 'count'?"),
+        ({"steps": [action("a"), {**DRAW, "operation": "creatNode"}]}, "steps.1.operation", "step 'draw': 'creatNode' is not one of"),
+        ({"sequence": [{"tag": "s", "events": [{**DRAW, "operation": "commit"}]}]}, "sequence.0.events.0.operation", "use transaction"),
+        (retrying(retryableErrors=["TIMEOTU"]), "steps.0.options.retryConfig.retryableErrors.0", "step 'fetch': there is no code 'TIMEOTU': did you mean 'TIMEOUT'?"),
+        (retrying(retryableErrors="TIMEOUT"), "steps.0.options.retryConfig.retryableErrors", "step 'fetch': must be a list"),
+        (retrying(nonRetryableErrors=["TIMEOTU"]), "steps.0.options.retryConfig.nonRetryableErrors.0", "'TIMEOUT'?"),
+        (retrying(initialDelay=5000, maxDelay=10), "steps.0.options.retryConfig.initialDelay", "longer than maxDelay"),
+        (retrying(initialDely=5000), "steps.0.options.retryConfig.initialDely", "did you mean 'initialDelay'?"),
+        (retrying(backoffMultiplier=0.5), "steps.0.options.retryConfig.backoffMultiplier", "from 1 to 100"),
+        ({"steps": [{"tag": "a", "type": "sleep", "duration": 5, "options": {"retryConfig": {"retryableErrors": ["NO"]}}}]}, "steps.0.options.retryConfig.retryableErrors.0", "step 'a': there is no code 'NO'"),
+    ],
+)  # fmt: skip
+def test_an_operation_or_a_retry_config_that_is_none_is_told_when_the_feature_is_stored(
+    feature: Any, field: str, detail: str
+) -> None:
+    at, told = wrong(**feature)
+    assert at == f"features.0.{field}"
+    assert detail in told
+
+
+def test_a_step_takes_every_operation_and_the_retry_config_of_a_job() -> None:
+    config = {
+        "initialDelay": 0.5,
+        "backoffMultiplier": 1.5,
+        "jitterPercent": 0.1,
+        "maxDelay": None,
+        "retryableErrors": ["TASK_FAILED"],
+    }
+    steps = [
+        {"tag": "task", "type": "function", "function": "f", "options": {"retryConfig": config}},
+        {**COUNT, "operation": "FIND_ONE"},
+        {**DRAW, "operation": "create_node"},
+    ]  # fmt: skip
+    (task, *_) = plan_of(read(steps=steps))
+    assert task.retry_config == {name: value for name, value in config.items() if value is not None}
 
 
 VALUES = {"$Input{n}": 5, "$Input{text}": "abc", "$Input{none}": None, "$Input{list}": [1, 2]}
@@ -130,6 +179,46 @@ def test_a_condition_holds_or_not(condition: Any, expected: bool) -> None:
         read_condition(condition), lambda value: VALUES.get(value, value) if isinstance(value, str) else value
     )
     assert decided is expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("$Input{n} = 1", "'=' is no operator: equality is written =="),
+        ("$Input{n}=1", "'=' is no operator"),
+        ("$Input{n} === 1", "'===' is no operator"),
+        ("$Input{n} <> 1", "'<>' is no operator"),
+        ("$Input{url} == http://shop.example/?a=1", "a text with such a sign or word stands in quotes"),
+        ("$Input{n} == 1 && $Input{m} == 2", "'&&' is no operator"),
+        ("$Input{n} == 1 and $Input{m}", "'and' is no operator"),
+        ("$Input{n} == 1 == true", "compares once, by '==': '==' is one too many"),
+        ("made in China == $Input{text}", "compares once, by 'in': '==' is one too many"),
+        ("$Input{n} is 1", "compares nothing, and is not one expression, true or false"),
+        ("not $Input{n}", "compares nothing"),
+        ("$$Input{n}", "compares nothing"),
+        ("yes", "compares nothing"),
+        ("'no'", "compares nothing"),
+        ("0", "compares nothing"),
+    ],
+)
+def test_a_text_that_would_always_or_never_hold_is_refused_with_the_way_out(condition: str, told: str) -> None:
+    at, detail = wrong(steps=[action("a", condition={"all": [True, condition]})])
+    assert at == "features.0.steps.0.condition"
+    assert told in detail
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("$Input{n} == 5", True), ("true", True), ("false", False), ("$Input{text} == 'a = b && c'", False),
+        ("$Input{text} != \"made in China\"", True), ("$Input{n}==5", True), ("$Input{text} == R&D!", False),
+    ],
+)  # fmt: skip
+def test_a_text_in_quotes_may_hold_what_looks_like_an_operator(condition: str, expected: bool) -> None:
+    assert (
+        holds(read_condition(condition), lambda value: VALUES.get(value, value) if isinstance(value, str) else value)
+        is expected
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from core.backoff import RetryConfig
 from core.fields import dotted
+from core.retrying import LONGEST_DELAY, RETRY_FIELDS
 from core.tenancy import scopes
 from core.tenancy.auth import KEPT_SECONDS
 from jobs.api.bodies import read_dispatch
@@ -17,7 +18,7 @@ from jobs.api.dispatch_schemas import dispatch_body
 from jobs.operations import request as limits
 from jobs.operations.dispatch import LONGEST_INPUT, MOST_JOBS
 from jobs.operations.idempotency import KEPT
-from jobs.operations.request import RETRY_FIELDS, DispatchRequest
+from jobs.operations.request import DispatchRequest
 from jobs.operations.targets import TARGETS
 from jobs.runner.outcome import retry_config
 from jobs.states import ALLOWED, FINAL, JobStatus, Verb
@@ -98,7 +99,7 @@ def test_every_field_of_retry_config_is_told_with_its_default() -> None:
         assert default == ("none" if value in (None, ()) else str(value).lower()), name
         assert value == getattr(retry_config('{"jitter": true}'), spelled[name])
     for name in ("initialDelay", "maxDelay"):
-        assert f"at most {limits.LONGEST_DELAY}" in table[name][1], dotted("retryConfig", name)
+        assert f"at most {LONGEST_DELAY}" in table[name][1], dotted("retryConfig", name)
 
 
 def test_every_state_is_told() -> None:

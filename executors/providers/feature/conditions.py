@@ -3,24 +3,29 @@
 A condition is one of:
 
     "$Input{amount} > 100"              two values and == != > >= < <= in contains between them
-    "$Step{fetch}{found}"               one value: true unless it is null, false, 0, "" or empty
+    "$Step{fetch}{found}"               one expression: true unless it is null, false, 0, "" or empty
     {"all": [c, …]}  {"any": [c, …]}  {"not": c}
     true, false
 
-A side that is no expression is JSON (100, "text", true, null), or else a text as it stands. No eval.
+A side that is no expression is JSON (100, "text", true, null), or else a text as it stands, in which no operator is:
+`a = b` or `a == 1 and b == 2` would always or never hold, and is refused. No eval.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from executors.expressions import ExpressionError, parse
 
 MOST_PARTS = 50
-_OPERATORS = ("==", "!=", ">=", "<=", ">", "<", "in", "contains")
+_OPERATORS = frozenset({"==", "!=", ">=", "<=", ">", "<", "in", "contains"})
+# What is an operator, or was meant as one.
+_SIGNS = re.compile(r"!*[=<>][=<>!]*|&&|\|\|")
+_WORDS = re.compile(r"(?<=\s)(in|contains|and|or)(?=\s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +81,44 @@ def holds(condition: Condition, resolved: Callable[[Any], Any]) -> bool:
 
 
 def _compared(text: str) -> Compared:
-    found = _operator(text)
-    if found is None:
-        return Compared(_side(text))
-    at, operator = found
+    found = list(_operators(text))
+    if not found:
+        return Compared(_alone(text))
+    told = f"the condition {text[:80]!r}"
+    quoted = "a text with such a sign or word stands in quotes"
+    for _, operator in found:
+        if operator not in _OPERATORS:
+            joins = operator in {"&&", "||", "and", "or"}
+            way = 'conditions are joined by {"all": […]} or {"any": […]}' if joins else "equality is written =="
+            raise ExpressionError(f"{told}: {operator!r} is no operator: {way}; {quoted}")
+    (at, operator), *more = found
+    if more:
+        raise ExpressionError(f"{told} compares once, by {operator!r}: {more[0][1]!r} is one too many; {quoted}")
     left, right = text[:at].strip(), text[at + len(operator) :].strip()
     if not left or not right:
         raise ExpressionError(f"{text[:80]!r}: on one side of {operator} there is nothing")
     return Compared(_side(left), operator, _side(right))
 
 
-def _operator(text: str) -> tuple[int, str] | None:
-    """The first operator outside of quotes, braces and brackets, and where it is."""
-    quote, open_ones = "", 0
+def _alone(text: str) -> Any:
+    """A condition without an operator. Any other text would hold whatever the values are."""
+    if text in {"true", "false"}:
+        return text == "true"
+    parts = parse(text)
+    if len(parts) != 1 or isinstance(parts[0], str):
+        raise ExpressionError(
+            f"the condition {text[:80]!r} compares nothing, and is not one expression, true or false: "
+            'write a comparison such as "$Input{amount} > 100"'
+        )
+    return text
+
+
+def _operators(text: str) -> Iterator[tuple[int, str]]:
+    """What is or may be meant as an operator outside of quotes, braces and brackets, and where each is."""
+    quote, open_ones, after = "", 0, 0
     for at, sign in enumerate(text):
+        if at < after:
+            continue
         if quote:
             quote = "" if sign == quote else quote
         elif sign in "\"'":
@@ -98,18 +127,9 @@ def _operator(text: str) -> tuple[int, str] | None:
             open_ones += 1
         elif sign in ")}]":
             open_ones -= 1
-        elif not open_ones:
-            for operator in _OPERATORS:
-                if text.startswith(operator, at) and _stands_alone(text, at, operator):
-                    return at, operator
-    return None
-
-
-def _stands_alone(text: str, at: int, operator: str) -> bool:
-    if not operator.isalpha():
-        return True
-    after = text[at + len(operator) : at + len(operator) + 1]
-    return at > 0 and text[at - 1].isspace() and after.isspace()
+        elif not open_ones and (found := _SIGNS.match(text, at) or _WORDS.match(text, at)):
+            after = found.end()
+            yield at, found[0]
 
 
 def _side(text: str) -> Any:

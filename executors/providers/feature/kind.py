@@ -8,7 +8,9 @@ from typing import Any, Final
 from executors.catalog.kinds import ShapedKind
 from executors.catalog.reading import TAG, Reader
 from executors.catalog.shapes import Anything, Flag, Inner, Items, Text, Texts, Whole
+from executors.providers.feature.checking import wrong_steps
 from executors.providers.feature.plan import (
+    MOST_RETRIES,
     TARGET_FIELDS,
     TYPE_ALIASES,
     TYPES,
@@ -25,14 +27,10 @@ INPUT_TYPES: Final = (
 _FIELD = frozenset({"type", "required", "description", "default", "minlength", "maxlength"})
 _DAY_MS = 86_400_000
 
-_RETRY = {
-    "initialDelay": Whole(low=0, high=_DAY_MS), "maxDelay": Whole(low=0, high=_DAY_MS), "jitter": Flag(),
-    "backoffMultiplier": Whole(low=1, high=100), "retryableErrors": Texts(most=50), "nonRetryableErrors": Texts(most=50),
-}  # fmt: skip
 _OPTIONS = {
     "allow_fail": Flag(aliases=("allowFail",)),
-    "retries": Whole(low=0, high=100),
-    "retryConfig": Inner(shape=_RETRY),
+    "retries": Whole(low=0, high=MOST_RETRIES),
+    "retryConfig": Anything(types=(dict,), told='an object such as {"initialDelay": 1000}'),
     "timeout": Whole(low=1, high=_DAY_MS),
 }
 
@@ -82,11 +80,13 @@ def _refine(settings: Mapping[str, Any], reader: Reader) -> None:
     except WrongPlan as wrong:
         reader.problem(wrong.at, str(wrong))
         return
+    for error in wrong_steps(settings, steps):
+        reader.problem(error.field, error.detail, error.code)
     tags = {step.tag for step in steps}
     try:
-        for reference in references_in_feature(settings.get("output"), "output"):
+        for at, reference in references_in_feature(settings.get("output"), "output"):
             if (named := step_named(reference)) is not None and named not in tags:
-                raise WrongPlan("output", f"{reference} refers to a step {named!r}, which there is none of")
+                raise WrongPlan(at, f"{reference} refers to a step {named!r}, which there is none of")
     except WrongPlan as wrong:
         reader.problem(wrong.at, str(wrong))
 

@@ -15,6 +15,7 @@ from executors.providers.feature.conditions import read_condition
 
 MAIN = "main"  # the sequence of steps that are not given in one
 SLEEP = "sleep"
+MOST_RETRIES = 100  # of a step
 
 # type → (namespace, or with an operation that one; the fields of the target)
 _TARGETS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
@@ -55,6 +56,7 @@ class Step:
     retry_config: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None  # seconds, of each attempt
     seconds: float = 0.0  # of a sleep
+    references: tuple[tuple[str, Reference], ...] = ()  # in its input and condition, each with its place in the step
 
 
 class WrongPlan(Exception):
@@ -76,6 +78,11 @@ def plan_of(settings: Mapping[str, Any]) -> tuple[Step, ...]:
             raise WrongPlan(f"{at}.tag", f"{entry['tag']!r} is named twice")
     steps = [_step(at, sequence, entry, before, tags) for at, sequence, entry, before in written]
     return tuple(_in_order(steps, {entry["tag"]: at for at, _, entry, _ in written}))
+
+
+def written_steps(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(place, entry) of every step, as it is written."""
+    yield from ((at, entry) for at, _, entry, _ in _written(settings))
 
 
 def _written(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any], frozenset[str]]]:
@@ -110,13 +117,15 @@ def _step(at: str, sequence: str, entry: Mapping[str, Any], before: frozenset[st
             condition = read_condition(condition)
         except ExpressionError as error:
             raise WrongPlan(f"{at}.condition", str(error)) from None
-    for place in ("input", "condition"):
-        for reference in references_in_feature(entry.get(place), f"{at}.{place}"):
-            if (named := step_named(reference)) is None:
-                continue
-            if named not in tags:
-                raise WrongPlan(f"{at}.{place}", f"{reference} refers to a step {named!r}, which there is none of")
-            after.add(named)
+    references = [
+        found for place in ("input", "condition") for found in references_in_feature(entry.get(place), f"{at}.{place}")
+    ]
+    for place, reference in references:
+        if (named := step_named(reference)) is None:
+            continue
+        if named not in tags:
+            raise WrongPlan(place, f"{reference} refers to a step {named!r}, which there is none of")
+        after.add(named)
     if entry["tag"] in after:
         raise WrongPlan(at, f"the step {entry['tag']!r} waits for itself")
     namespace, target = _target(at, type, entry)
@@ -132,9 +141,10 @@ def _step(at: str, sequence: str, entry: Mapping[str, Any], before: frozenset[st
         after=frozenset(after),
         allow_fail=options.get("allow_fail", False),
         retries=options.get("retries", 0),
-        retry_config=options.get("retryConfig", {}),
+        retry_config={name: value for name, value in options.get("retryConfig", {}).items() if value is not None},
         timeout=timeout / 1000 if timeout is not None else None,
         seconds=entry.get("duration", 0) / 1000,
+        references=tuple((place.removeprefix(f"{at}."), reference) for place, reference in references),
     )
 
 
@@ -170,12 +180,12 @@ def _target(at: str, type: str, entry: Mapping[str, Any]) -> tuple[str, Mapping[
     return namespace, given
 
 
-def references_in_feature(value: Any, at: str) -> list[Reference]:
-    """The references in a JSON value of a feature. Raises WrongPlan for an expression that is none."""
+def references_in_feature(value: Any, at: str) -> list[tuple[str, Reference]]:
+    """The references in a JSON value of a feature, with their places. Raises WrongPlan for an expression that is none."""
     found = check_expressions(value, at, known=IN_A_FEATURE)
     if found.errors:
         raise WrongPlan(found.errors[0].field, found.errors[0].detail)
-    return [reference for _, reference in found.references]
+    return found.references
 
 
 def step_named(reference: Reference) -> str | None:
