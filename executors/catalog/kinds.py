@@ -187,7 +187,7 @@ class ShapedKind:
     def missing_driver(self, type: str) -> str | None:
         """What to tell where the driver of a type is not installed."""
         module, extra = self.drivers.get(type, ("", ""))
-        if not module or find_spec(module.partition(".")[0]) is not None:
+        if not module or _is_there(module):
             return None
         return f"{type} needs the extra {extra!r}, which is not installed: pip install 'ductape-jobs[{extra}]'"
 
@@ -234,6 +234,14 @@ class ShapedKind:
         if self.refine_event is not None:
             self.refine_event(component, given.settings, reader)
         return EventEntry(tag=tag, settings=given.settings) if tag is not None else None
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be imported: each package on the way to it too, since several share `google` and `azure`."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 APP = AppKind()
