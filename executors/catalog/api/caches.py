@@ -21,9 +21,8 @@ from core.tenancy.visibility import visible_environments, visible_product
 from core.times import to_ms
 from executors import caching
 from executors.catalog.api import declared
-from executors.catalog.api.components import FORCE, IF_MATCH
 from executors.catalog.api.declared import PROBLEMS
-from executors.catalog.api.writing import READ_WRITE, writable
+from executors.catalog.api.writing import FORCE, IF_MATCH, READ_WRITE, writable
 from executors.catalog.declarations import CACHES, LONGEST_CACHED_MS, LONGEST_DESCRIPTION
 
 _MOST_LISTED = 1000

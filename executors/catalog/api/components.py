@@ -26,17 +26,13 @@ from core.tenancy.models import Environment, Product
 from core.tenancy.parsing import body_of
 from core.tenancy.visibility import visible_environments, visible_product
 from executors.catalog import document, editing, kinds
-from executors.catalog.api.writing import READ_WRITE, force_of, store, writable
+from executors.catalog.api.writing import FORCE, IF_MATCH, READ_WRITE, force_of, store, writable
 from executors.catalog.check import check_connection
 from executors.catalog.etags import check_match, etag_of
 from executors.catalog.kinds import Kind
 from executors.catalog.models import Component
 
 OBJECT = {"type": "object", "additionalProperties": True}
-FORCE = OpenApiParameter("force", bool, description="also where unfinished jobs need it")
-IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="the ETag that was read: 412 where it has changed since"
-)
 _CHECK = {
     "type": "object",
     "required": ["ok", "detail", "code", "status", "duration_ms"],

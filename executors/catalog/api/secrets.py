@@ -14,7 +14,8 @@ from core.tenancy.auth import principal_of
 from core.tenancy.parsing import body_of
 from core.tenancy.visibility import visible_product
 from executors.catalog import document, editing
-from executors.catalog.api.writing import READ_WRITE, store, writable
+from executors.catalog.api.views import flag
+from executors.catalog.api.writing import FORCE, READ_WRITE, store, writable
 
 _OBJECT = {"type": "object", "additionalProperties": True}
 
@@ -60,17 +61,18 @@ class SecretView(APIView):
         summary="Delete a secret",
         tags=["catalog"],
         request=None,
-        parameters=[OpenApiParameter("env", str, description="only the value for this environment")],
+        parameters=[OpenApiParameter("env", str, description="only the value for this environment"), FORCE],
         responses={204: None, 409: ref("Problem")},
     )
     def delete(self, request: Request, product: str, secret: str) -> Response:
-        """Remove a secret's value for one environment (`env`), or the one for all."""
+        """Remove a secret's value for one environment (`env`), or the one for all; 409 where unfinished jobs use it."""
         found = writable(request, product)
-        env = parameters(request.query_params, {"env"}).get("env")
+        given = parameters(request.query_params, {"env", "force"})
+        env, force = given.get("env"), flag(given, "force")
         secrets = {shown["key"]: shown for shown in document.export(found)["secrets"]}
         held = secrets.get(secret, {})
         if (env is None and "value" not in held) or (env is not None and env not in held.get("envs", {})):
             where = "for all environments" if env is None else f"in environment {env[:60]!r}"
             raise NotFound(f"the secret {secret[:120]!r} has no value {where}", code="secret_not_found")
-        editing.remove_secret(found, secret, env, actor=principal_of(request).name)
+        editing.remove_secret(found, secret, env, actor=principal_of(request).name, force=force)
         return Response(status=204)

@@ -23,9 +23,8 @@ from core.tenancy.parsing import body_of
 from core.tenancy.visibility import Place, find_place, visible_environments, visible_product
 from core.times import to_ms
 from executors.catalog.api import declared
-from executors.catalog.api.components import FORCE, IF_MATCH
 from executors.catalog.api.declared import PROBLEMS
-from executors.catalog.api.writing import READ_WRITE
+from executors.catalog.api.writing import FORCE, IF_MATCH, READ_WRITE
 from executors.catalog.declarations import LONGEST_DESCRIPTION, PERIOD_ALIASES, PERIODS, SESSIONS
 from executors.catalog.models import SessionConfig
 from executors.sessions import lifecycle, tokens

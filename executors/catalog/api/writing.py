@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from core.errors import FieldError, Invalid
@@ -16,6 +17,10 @@ from core.tenancy.visibility import visible_product
 from executors.catalog import editing
 from executors.catalog.api.views import check_may_write, flag
 
+FORCE = OpenApiParameter("force", bool, description="also where unfinished jobs need it")
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="the ETag that was read: 412 where it has changed since"
+)
 READ_WRITE = {
     "GET": scopes.CATALOG_READ,
     "POST": scopes.CATALOG_WRITE,
