@@ -77,7 +77,7 @@ def test_a_missing_driver_is_told_with_its_extra(
     assert isinstance(kind, kinds.ShapedKind)
     assert kind.drivers[type] == (module, extra)
     gone = module.rpartition(".")[0] + ".gone" if "." in module else "gone"  # the packages around it are there
-    monkeypatch.setitem(kind.drivers, type, (gone, extra))  # type: ignore[arg-type]
+    monkeypatch.setitem(kind.drivers, type, (gone, extra))
     problems = Problems()
 
     kind.read({"tag": "files", "type": type}, "storage.0", problems)
@@ -91,5 +91,5 @@ def test_a_missing_driver_is_told_with_its_extra(
 def test_a_driver_whose_packages_are_missing_too_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = kinds.get("storage")
     assert isinstance(kind, kinds.ShapedKind)
-    monkeypatch.setitem(kind.drivers, "gcs", ("nowhere.at.all", "gcs"))  # type: ignore[arg-type]
+    monkeypatch.setitem(kind.drivers, "gcs", ("nowhere.at.all", "gcs"))
     assert "'ductape-jobs[gcs]'" in (kind.missing_driver("gcs") or "")
