@@ -2,52 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
 
 from core import crypto
-from core.tenancy.models import Environment
-from executors.catalog.usage import Part
+from executors.catalog.usage import Named, Part
+from executors.expressions import references_anywhere
 from executors.sessions.counting import Held
 from jobs.lifecycle.create import session_place
 from jobs.models import Job
 from jobs.queries import JobFilter, count_jobs
 from jobs.states import FINAL, JobStatus
 
-MOST_OPENED = 10_000  # sessions; past that nobody waits for an exact number
+MOST_OPENED = 10_000  # sessions, or inputs that refer to something; past that nobody waits for an exact number
 UNFINISHED = frozenset(JobStatus) - FINAL
+_AT_ONCE = 200  # conditions of one statement
 
 
 def unfinished_jobs(part: Part) -> int:
-    """How many jobs name it and may still run; past MOST_COUNTED that many and one."""
-    environments = (
-        frozenset(Environment.objects.filter(product_id=part.product_id).values_list("pk", flat=True))
-        if part.environment_id is None
-        else frozenset({part.environment_id})
+    """How many jobs need it and may still run; past MOST_COUNTED that many and one. Of an environment, which keeps
+    the history of its jobs, those that have ended too."""
+    match part.kind:
+        case "environment":
+            return count_jobs(JobFilter(environment_ids=part.environment_ids))
+        case "cache":
+            wanted = JobFilter(environment_ids=part.environment_ids, statuses=UNFINISHED)
+            return count_jobs(wanted, also=Q(cache=part.tag))
+        case "session":
+            return _with_session(part)
+    return _targeting(part) + (_referring(part) if part.references else 0)
+
+
+def _targeting(part: Part) -> int:
+    """Of those whose target is one of `named`."""
+    total = 0
+    for namespace in sorted({namespace for named in part.named for namespace in named.namespaces}):
+        wanted = JobFilter(environment_ids=part.environment_ids, statuses=UNFINISHED, namespace=namespace)
+        of_it = [named for named in part.named if namespace in named.namespaces]
+        total += sum(count_jobs(wanted, also=condition) for condition in _conditions(of_it))
+    return total
+
+
+def _conditions(listed: list[Named]) -> Iterator[Q]:
+    """Conditions of which a job meets one at most; each of a length that a database takes."""
+    tags: dict[str, list[str]] = {}
+    events: list[Q] = []
+    for named in listed:
+        if named.event is None:
+            tags.setdefault(f"target__{named.target}__in", []).append(named.tag)
+        else:
+            spelled = Q(*[(f"target__{name}__in", named.events) for name in named.event_fields], _connector=Q.OR)
+            events.append(Q(**{f"target__{named.target}": named.tag}) & spelled)
+    for field, values in tags.items():
+        for begin in range(0, len(values), _AT_ONCE):
+            yield Q(**{field: values[begin : begin + _AT_ONCE]})
+    for begin in range(0, len(events), _AT_ONCE):
+        yield Q(*events[begin : begin + _AT_ONCE], _connector=Q.OR)
+
+
+def _referring(part: Part) -> int:
+    """Of the other ones, those whose input refers to it."""
+    kinds = sorted({reference.kind for reference in part.references})
+    written = Q(*[("_input_text__contains", f"${kind}") for kind in kinds], _connector=Q.OR)
+    rows = (
+        Job.objects.filter(environment_id__in=part.environment_ids, status__in=UNFINISHED)
+        .alias(_input_text=Cast("input", TextField()))
+        .filter(written)
+        .values_list("namespace", "target", "input")[:MOST_OPENED]
     )
-    if not part.namespaces:
-        return _naming_declared(part, environments)
-    target = Q(**{f"target__{part.target}": part.tag})
-    if part.event is not None:
-        spelled = [part.event, f"{part.tag}:{part.event}"]
-        named = Q()
-        for name in part.event_fields:
-            named |= Q(**{f"target__{name}__in": spelled})
-        target &= named
-    most = 0
-    for namespace in part.namespaces:
-        wanted = JobFilter(environment_ids=environments, statuses=UNFINISHED, namespace=namespace)
-        most += count_jobs(wanted, also=target)
-    return most
+    return sum(
+        not any(named.is_in(namespace, target) for named in part.named)
+        and not part.references.isdisjoint(references_anywhere(input))
+        for namespace, target, input in rows.iterator(chunk_size=500)
+    )
 
 
-def _naming_declared(part: Part, environments: frozenset[int]) -> int:
-    """Of a cache, which a job names; of a session configuration, which its sealed session does."""
-    wanted = JobFilter(environment_ids=environments, statuses=UNFINISHED)
-    if part.kind == "cache":
-        return count_jobs(wanted, also=Q(cache=part.tag))
-    having = Job.objects.filter(environment_id__in=environments, status__in=UNFINISHED).exclude(session="")
+def _with_session(part: Part) -> int:
+    """Of a session configuration, which a job's sealed session names."""
+    having = Job.objects.filter(environment_id__in=part.environment_ids, status__in=UNFINISHED).exclude(session="")
     rows = having.values_list("session", "product_id", "environment_id", "pk")[:MOST_OPENED]
     return sum(_tag_of(*row) == part.tag for row in rows)
 

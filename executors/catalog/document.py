@@ -7,7 +7,7 @@ document does not name stays, unless it is to be pruned; what it does name becom
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Model, ProtectedError
 
 from core import crypto, strictjson
-from core.errors import Conflict, FieldError
+from core.errors import Conflict
 from core.tenancy.models import Environment, Product
 from core.tenancy.visibility import forget_places
 from executors import caching
@@ -23,11 +23,11 @@ from executors.catalog import declarations, kinds, resolve
 from executors.catalog.declarations import Declaration, Declared
 from executors.catalog.entries import ComponentEntry, Keep, Secrets, with_values
 from executors.catalog.kinds import Kind
-from executors.catalog.models import Cache, Component, Connection, SavedEvent, Secret, SessionConfig
+from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.reading import Problems
+from executors.catalog.removing import Removal, Row
 from executors.catalog.schema import Document, SecretEntry
 from executors.catalog.sealed import open_sealed
-from executors.catalog.usage import Part, uses
 from executors.catalog.values import Unreadable
 
 _SET = {"set": True}
@@ -161,6 +161,7 @@ class _Storing:
         self.difference = Difference()
         self.problems = Problems()
         self.environments: dict[str, Environment] = {}
+        self.going: list[tuple[str, Row]] = []
 
     def run(self) -> Difference:
         self.product = self._store_product()
@@ -173,12 +174,10 @@ class _Storing:
             for entry in self.document.components[kind.name]:
                 self._store_component(kind, entry, stored.pop((kind.name, entry.tag), None))
         self._remove((f"{kinds.get(kind).plural}.{tag}", component) for (kind, tag), component in stored.items())
-        if self.prune:
-            for slug, environment in list(self.environments.items()):
-                if slug not in {entry.slug for entry in self.document.envs}:
-                    environment.delete()
-                    self.difference.removed.append(f"envs.{slug}")
+        named = {entry.slug for entry in self.document.envs}
+        self._remove((f"envs.{slug}", row) for slug, row in self.environments.items() if slug not in named)
         self.problems.raise_if_any()
+        self._remove_now()
         if self.difference.created or self.difference.updated or self.difference.removed:
             Product.objects.filter(pk=self.product.pk).update(catalog_version=F("catalog_version") + 1)
         return self.difference
@@ -340,57 +339,19 @@ class _Storing:
         row.save(update_fields=changed)
         self.difference.updated.append(path)
 
-    def _remove(self, rows: Any) -> None:
-        if not self.prune:
-            return
-        for path, row in rows:
-            if not self.force:
-                self._refuse_used(path, row)
+    def _remove(self, rows: Iterable[tuple[str, Row]]) -> None:
+        """Later: what needs one of them is known when all of the document is stored."""
+        if self.prune:
+            self.going += rows
+
+    def _remove_now(self) -> None:
+        removal = Removal(self.product.pk, self.tag)
+        for path, row in self.going:
+            if not self.force or isinstance(row, Environment):  # which the history of its jobs needs
+                removal.refuse_used(row, path)
+        for path, row in self.going:
             row.delete()
             self.difference.removed.append(path)
-
-    def _refuse_used(
-        self, path: str, row: Component | Connection | SavedEvent | Secret | SessionConfig | Cache
-    ) -> None:
-        match row:
-            case Component():
-                part = part_of(row)
-            case Connection():
-                part = part_of(row.component, environment_id=row.environment_id)
-            case SavedEvent():
-                part = part_of(row.component, event=row.tag)
-            case SessionConfig() | Cache():
-                part = declared_part(row)
-            case _:
-                return
-        count = uses(part)
-        if count:
-            jobs = "an unfinished job needs" if count == 1 else f"{count} unfinished jobs need"
-            detail = f"{jobs} {part}: cancel what is not to run any more, or remove it all the same with force=true"
-            raise Conflict(detail, code="in_use", errors=[FieldError(path, "in_use", detail)], extra={"jobs": count})
-
-
-def part_of(component: Component, *, event: str | None = None, environment_id: int | None = None) -> Part:
-    """A component, or one event or connection of it, as those who may need it are asked about it."""
-    kind = kinds.get(component.kind)
-    return Part(
-        product_id=component.product_id,
-        kind=kind.name,
-        namespaces=kind.namespaces,
-        target=kind.target,
-        event_fields=kind.event_fields,
-        tag=component.tag,
-        event=event,
-        environment_id=environment_id,
-    )
-
-
-def declared_part(row: SessionConfig | Cache) -> Part:
-    """A session configuration or a cache: no target names it, a job itself does."""
-    kind = declarations.SESSIONS if isinstance(row, SessionConfig) else declarations.CACHES
-    return Part(
-        product_id=row.product_id, kind=kind.name, tag=row.tag, namespaces=(), target="", event_fields=()
-    )  # fmt: skip
 
 
 def forget() -> None:

@@ -21,6 +21,7 @@ from executors.catalog.declarations import Declaration
 from executors.catalog.document import Difference
 from executors.catalog.entries import with_values
 from executors.catalog.models import Component, Connection, SavedEvent
+from executors.catalog.removing import Removal
 from executors.catalog.schema import read_document
 from executors.catalog.sealed import open_sealed
 from executors.catalog.values import Unreadable
@@ -74,8 +75,10 @@ def remove_part(
 def remove_product(product: Product, *, actor: str) -> None:
     """Remove a product with its environments, catalog and keys. Raises Conflict while it has jobs."""
     with transaction.atomic():
+        held = Product.objects.select_for_update().get(pk=product.pk)
+        Removal(product.pk, product.tag).refuse_product()
         try:
-            Product.objects.select_for_update().get(pk=product.pk).delete()
+            held.delete()
         except ProtectedError:
             raise Conflict(f"product {product.tag!r} still has jobs: delete them first", code="in_use") from None
         audit.record(actor, "catalog.removed", product.tag, {"removed": ["product"]})
@@ -87,6 +90,7 @@ def remove_environment(environment: Environment, *, actor: str) -> None:
     product = environment.product
     with transaction.atomic():
         Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
+        Removal(product.pk, product.tag).refuse_used(environment)
         try:
             environment.delete()
         except ProtectedError:
@@ -97,7 +101,7 @@ def remove_environment(environment: Environment, *, actor: str) -> None:
         transaction.on_commit(document.forget)
 
 
-def remove_secret(product: Product, key: str, env: str | None, *, actor: str) -> None:
+def remove_secret(product: Product, key: str, env: str | None, *, actor: str, force: bool = False) -> None:
     """Remove a secret's value for one environment, or (None) the one for all. Raises core.errors.ApiError."""
     with transaction.atomic():
         Product.objects.select_for_update().get(pk=product.pk)
@@ -108,7 +112,7 @@ def remove_secret(product: Product, key: str, env: str | None, *, actor: str) ->
             elif entry["key"] == key:
                 entry.get("envs", {}).pop(env, None)
         whole["secrets"] = [entry for entry in whole["secrets"] if entry.get("value") or entry.get("envs")]
-        _store_whole(product, whole, actor)
+        _store_whole(product, whole, actor, force=force)
 
 
 def remove_declared(product: Product, declaration: Declaration, tag: str, *, actor: str, force: bool = False) -> None:

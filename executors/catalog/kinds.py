@@ -187,7 +187,7 @@ class ShapedKind:
     def missing_driver(self, type: str) -> str | None:
         """What to tell where the driver of a type is not installed."""
         module, extra = self.drivers.get(type, ("", ""))
-        if not module or find_spec(module.partition(".")[0]) is not None:
+        if not module or _is_there(module):
             return None
         return f"{type} needs the extra {extra!r}, which is not installed: pip install 'ductape-jobs[{extra}]'"
 
@@ -196,8 +196,7 @@ class ShapedKind:
     ) -> ConnectionEntry:
         if not SLUG.fullmatch(slug):
             problems.add(path, f"{slug[:60]!r} is not the slug of an environment")
-        if isinstance(data, dict) and isinstance(data.get("config"), dict):  # as the documents also write it
-            data = {**{name: value for name, value in data.items() if name != "config"}, **data["config"]}
+        data = _without_config(data, path, problems)
         type, typed = component.get("type") or self.default_type, {}
         if self._typed and isinstance(data, dict) and data.get("type") is not None:
             named = self._type(Reader(data, path, problems, data), "type")
@@ -234,6 +233,26 @@ class ShapedKind:
         if self.refine_event is not None:
             self.refine_event(component, given.settings, reader)
         return EventEntry(tag=tag, settings=given.settings) if tag is not None else None
+
+
+def _without_config(data: Any, path: str, problems: Problems) -> Any:
+    """An entry whose fields, or the service account among them, stand in a `config`, as the documents also write it."""
+    if not isinstance(data, dict) or not isinstance(data.get("config"), dict):
+        return data
+    config, rest = data["config"], {name: value for name, value in data.items() if name != "config"}
+    if config.get("type") != "service_account":
+        return _without_config({**rest, **config}, path, problems)
+    if rest.get("credentials") is not None:
+        problems.add(f"{path}.config", "give 'credentials' or this, not both")
+    return {**rest, "credentials": config}
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be imported: each package on the way to it too, since several share `google` and `azure`."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 APP = AppKind()

@@ -5,31 +5,49 @@ What uses it lies above this layer, and registers how to count (`ask`). Never qu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from executors.expressions import Reference
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """How a target names a component, or one event of it (`executors.catalog.kinds`)."""
+
+    namespaces: tuple[str, ...]
+    target: str  # the field that names the component
+    tag: str
+    event_fields: tuple[str, ...] = ()
+    event: str | None = None
+
+    @property
+    def events(self) -> list[str]:
+        """The event in whatever way it is spelled."""
+        return [str(self.event), f"{self.tag}:{self.event}"]
+
+    def is_in(self, namespace: str, target: Mapping[str, Any]) -> bool:
+        """Whether a target of that namespace names it."""
+        if namespace not in self.namespaces or target.get(self.target) != self.tag:
+            return False
+        return self.event is None or any(target.get(name) in self.events for name in self.event_fields)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A component of a product, or only an event of it, or only how it is reached in one environment.
+    """What may be needed in some environments: by jobs whose target is one of `named`, or whose input holds one of
+    `references`; a session configuration or a cache by jobs that run with it; an environment by all jobs in it."""
 
-    `namespaces`, `target` and `event_fields` say how a job's target names it (`executors.catalog.kinds`).
-    """
-
-    product_id: int
     kind: str
     tag: str
-    namespaces: tuple[str, ...]
-    target: str
-    event_fields: tuple[str, ...]
-    event: str | None = None
-    environment_id: int | None = None
+    told: str  # what it is, for people
+    environment_ids: frozenset[int]
+    named: frozenset[Named] = frozenset()
+    references: frozenset[Reference] = frozenset()
 
     def __str__(self) -> str:
-        named = f"{self.kind} {self.tag!r}"
-        if self.event is not None:
-            return f"event {self.event!r} of {named}"
-        return named if self.environment_id is None else f"the connection of {named}"
+        return self.told
 
 
 Count = Callable[[Part], int]

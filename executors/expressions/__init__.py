@@ -19,6 +19,7 @@ from executors.expressions.finding import (
     check_expressions,
     has_expressions,
     never_computable,
+    references_anywhere,
 )
 from executors.expressions.functions import FUNCTIONS
 from executors.expressions.kinds import (
@@ -95,6 +96,7 @@ __all__ = [
     "open_references",
     "parse",
     "plain",
+    "references_anywhere",
     "references_in",
     "references_of",
     "resolve",

@@ -54,6 +54,17 @@ def check_expressions(value: Any, path: str, *, known: ReferenceKinds = IN_AN_IN
     return Expressions(found, errors, references)
 
 
+def references_anywhere(value: Any) -> frozenset[Reference]:
+    """The references in a JSON value; a text that is not understood has none."""
+    found: set[Reference] = set()
+    for _, text, _ in _texts_with_expressions(value, ""):
+        try:
+            found.update(reference for part in parse(text) for reference in references_of(part))
+        except ExpressionError:
+            continue
+    return frozenset(found)
+
+
 def has_expressions(value: Any) -> bool:
     """Whether there is anything to resolve in a JSON value."""
     pending = [value]

@@ -23,7 +23,7 @@ _ALL = (
     TargetNames(namespace="features", path="features", fields=("tag",), aliases=(("feature", "tag"),)),
     TargetNames(namespace="notifications", path="notifications", fields=("notification", "event")),
     TargetNames(namespace="storage", path="storage", fields=("storage", "event"), aliases=(("operation", "event"),)),
-    TargetNames(namespace="events", path="events", fields=("broker", "event")),
+    TargetNames(namespace="events", path="events", fields=("broker", "event"), aliases=(("topic", "event"),)),
     TargetNames(namespace="functions", path="functions", fields=("function",), aliases=(("event", "function"),)),
     TargetNames(
         namespace="databases.action",

@@ -15,6 +15,8 @@ from core.errors import NotFound
 from core.tenancy import scopes
 from core.times import from_ms, to_ms
 from executors import registry
+from executors.catalog import document
+from executors.catalog.schema import read_document
 from jobs import notices, wakeup
 from jobs.models import Execution, Job, JobEvent
 from jobs.operations.dispatch import dispatch
@@ -131,6 +133,17 @@ def test_an_alias_names_the_same_target() -> None:
     twice = Api().post(ACTIONS, {**body, "event": "welcome"})
     assert told(twice) == (400, "invalid")
     assert twice.json()["errors"][0]["field"] == "action"
+
+
+def test_the_event_of_a_broker_may_be_called_its_topic() -> None:
+    broker = {"tag": "main", "type": "redis", "envs": {"prd": {"url": "redis://127.0.0.1"}}, "topics": [{"tag": "t"}]}
+    document.store("shop", read_document({"brokers": [broker]}, "shop"))
+    body = {"product": "shop", "env": "prd", "broker": "main", "input": {"message": {}}}
+    assert job_of(Api().post("/v1/events/dispatch", {**body, "topic": "main:t"})).target == {
+        "broker": "main", "event": "main:t",
+    }  # fmt: skip
+    twice = Api().post("/v1/events/dispatch", {**body, "topic": "t", "event": "u"})
+    assert (told(twice), twice.json()["errors"][0]["field"]) == ((400, "invalid"), "topic")
 
 
 def test_a_namespace_without_an_executor_says_which_ones_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

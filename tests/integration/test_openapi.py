@@ -74,6 +74,22 @@ def test_the_description_is_openapi_3_1_and_served_to_everybody(described: dict[
     assert set(answer.json()["paths"]) == set(described["paths"])
 
 
+def test_every_change_of_a_catalog_declares_its_lock_and_what_it_locks_on(described: dict[str, Any]) -> None:
+    paths = {
+        path: operations
+        for path, operations in described["paths"].items()
+        if path.startswith("/v1/products/{product}") and not path.endswith(("/entries", "/check"))
+    }
+    assert len(paths) > 40
+    for path, operations in paths.items():
+        for method in operations.keys() & {"put", "patch", "delete"}:
+            headers = [each["name"] for each in operations[method].get("parameters", ()) if each["in"] == "header"]
+            assert ("If-Match" in headers, "412" in operations[method]["responses"]) == (True, True), (method, path)
+        for method, status in (("get", "200"), ("put", "200"), ("patch", "200")):
+            if method in operations and (method != "get" or operations.keys() - {"get", "post", "parameters"}):
+                assert "ETag" in operations[method]["responses"][status]["headers"], (method, path)
+
+
 def test_every_path_under_v1_is_described(described: dict[str, Any]) -> None:
     routes = {route for route in _routes(get_resolver().url_patterns) if route.startswith(("v1/", "healthz", "readyz"))}
     routes -= {"v1/openapi.json", "v1/docs"}
@@ -236,6 +252,7 @@ def _catalog(go: Tour) -> None:
     go("GET", "/v1/products/{product}/catalog", 404, product="nobody")
     go("GET", "/v1/products", 200)
     go("GET", "/v1/products/{product}/envs", 200, product="shop")
+    go("GET", "/v1/products/{product}/envs/{env}", 200, product="shop", env="prd")
     go("POST", "/v1/products", 201, {"tag": "extra", "envs": [{"slug": "dev"}]})
     go("POST", "/v1/products", 409, {"tag": "extra"})
     go("PATCH", "/v1/products/{product}", 200, {"name": "Extra"}, product="extra")
@@ -282,6 +299,7 @@ def _apps(go: Tour) -> None:
     secrets = "/v1/products/{product}/secrets"
     go("POST", secrets, 200, {"key": "EXTRA", "value": "value"}, product="shop")
     go("GET", secrets, 200, product="shop")
+    go("GET", secrets + "/{secret}", 200, product="shop", secret="EXTRA")
     go("DELETE", secrets + "/{secret}", 204, product="shop", secret="EXTRA")
 
 

@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from core.errors import Invalid, NotFound
 from executors.catalog.models import Component, Connection
+from executors.catalog.sealed import open_sealed
 from executors.providers.storage.operations import OPERATIONS
 from tests.integration.storage_world import World, store_catalog
 
@@ -105,6 +106,8 @@ def test_a_storage_or_a_name_that_is_missing_is_told(world: World) -> None:
         ("s3", {"config": {"bucketName": "b-1", "accessKeyId": "a", "secretAccessKey": "x"}}, "s3"),
         ("s3", {**S3, "endpoint_url": "http://127.0.0.1:9001", "force_path_style": False}, "s3"),
         ("GCP", {"bucketName": "b-1", "credentials": ACCOUNT}, "gcs"),
+        ("GCP", {"bucketName": "b-1", "config": ACCOUNT}, "gcs"),
+        ("GCP", {"config": {"bucketName": "b-1", "config": ACCOUNT}}, "gcs"),
         ("gcs", {"bucket": "b-1", "credentials_json": "$Secret{SA}"}, "gcs"),
         ("gcs", {"bucket": "b-1", "keyFilename": "/tmp/key.json"}, "gcs"),
         ("gcs", {"bucket": "b-1", "endpoint_url": "http://127.0.0.1:4443"}, "gcs"),
@@ -117,6 +120,22 @@ def test_a_storage_may_be_written_as_the_documents_write_it(type: str, connectio
     store_catalog({"tag": "files", "type": type, "envs": {"prd": connection}}, secrets=[{"key": "SA", "value": "{  }"}])
 
     assert Component.objects.get(tag="files").settings["type"] == stored
+
+
+def test_a_service_account_written_as_config_is_stored_as_credentials_and_sealed() -> None:
+    connection = {"type": "gcp", "bucketName": "b-1", "config": ACCOUNT}
+    store_catalog({"tag": "files", "envs": {"prd": connection}})
+
+    stored = Connection.objects.get()
+    assert stored.settings == {
+        "type": "gcs",
+        "bucket": "b-1",
+        "credentials": {"type": "service_account", "client_email": "a@b.example"},
+    }
+    assert open_sealed(stored) == {"credentials.private_key": ACCOUNT["private_key"]}
+    with pytest.raises(Invalid) as caught:
+        store_catalog({"tag": "files", "envs": {"prd": {**connection, "credentials": ACCOUNT}}})
+    assert list(wrong(caught)) == ["storage.0.envs.prd.config"]
 
 
 def test_secrets_are_sealed() -> None:

@@ -58,6 +58,7 @@ def test_a_step_waits_for_what_it_depends_on_and_for_what_it_refers_to() -> None
         ({"type": "database", "database": "d", "operation": "insert"}, "databases", {"database": "d", "operation": "insert"}),
         ({"type": "graph", "graph": "g", "operation": "createNode"}, "graphs", {"graph": "g", "operation": "createNode"}),
         ({"type": "publish", "broker": "b", "event": "t"}, "events", {"broker": "b", "event": "t"}),
+        ({"type": "publish", "broker": "b", "topic": "t"}, "events", {"broker": "b", "event": "t"}),
         ({"type": "function", "function": "f"}, "functions", {"function": "f"}),
         ({"type": "feature", "feature": "other"}, "features", {"tag": "other"}),
         ({"type": "notification", "notification": "n", "event": "m"}, "notifications", {"notification": "n", "event": "m"}),

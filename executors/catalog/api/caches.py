@@ -21,9 +21,8 @@ from core.tenancy.visibility import visible_environments, visible_product
 from core.times import to_ms
 from executors import caching
 from executors.catalog.api import declared
-from executors.catalog.api.components import FORCE, IF_MATCH
 from executors.catalog.api.declared import PROBLEMS
-from executors.catalog.api.writing import READ_WRITE, writable
+from executors.catalog.api.writing import ETAG, FORCE, IF_MATCH, READ_WRITE, writable
 from executors.catalog.declarations import CACHES, LONGEST_CACHED_MS, LONGEST_DESCRIPTION
 
 _MOST_LISTED = 1000
@@ -66,6 +65,7 @@ class CachesView(APIView):
         summary="Create a cache",
         tags=["catalog"],
         request={"application/json": _NEW},
+        parameters=[ETAG],
         responses={201: _CACHE, 409: ref("Problem")},
     )
     def post(self, request: Request, product: str) -> Response:
@@ -78,7 +78,9 @@ class CacheView(APIView):
 
     required_scope = READ_WRITE
 
-    @extend_schema(operation_id="caches_get", summary="Get a cache", tags=["catalog"], responses={200: _CACHE})
+    @extend_schema(
+        operation_id="caches_get", summary="Get a cache", tags=["catalog"], parameters=[ETAG], responses={200: _CACHE}
+    )
     def get(self, request: Request, product: str, tag: str) -> Response:
         return declared.answer(declared.one(visible_product(principal_of(request), product), CACHES, tag))
 
@@ -87,7 +89,7 @@ class CacheView(APIView):
         summary="Change a cache",
         tags=["catalog"],
         request={"application/json": _CHANGES},
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, ETAG],
         responses={200: _CACHE, **PROBLEMS},
     )
     def patch(self, request: Request, product: str, tag: str) -> Response:

@@ -26,17 +26,23 @@ from core.tenancy.models import Environment, Product
 from core.tenancy.parsing import body_of
 from core.tenancy.visibility import visible_environments, visible_product
 from executors.catalog import document, editing, kinds
-from executors.catalog.api.writing import READ_WRITE, force_of, store, writable
+from executors.catalog.api.writing import (
+    CHANGED,
+    ETAG,
+    FORCE,
+    IF_MATCH,
+    READ_WRITE,
+    force_of,
+    store,
+    unchanged,
+    writable,
+)
 from executors.catalog.check import check_connection
-from executors.catalog.etags import check_match, etag_of
+from executors.catalog.etags import etag_of
 from executors.catalog.kinds import Kind
-from executors.catalog.models import Component
+from executors.catalog.models import Component, SavedEvent
 
 OBJECT = {"type": "object", "additionalProperties": True}
-FORCE = OpenApiParameter("force", bool, description="also where unfinished jobs need it")
-IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="the ETag that was read: 412 where it has changed since"
-)
 _CHECK = {
     "type": "object",
     "required": ["ok", "detail", "code", "status", "duration_ms"],
@@ -77,16 +83,17 @@ class OfAKind(APIView):
 
     def answer(self, request: Request, product: Product, tag: str, status: int = 200) -> Response:
         """The component as it is stored, with its ETag."""
-        shown = self.shown(request, product, tag)
-        return Response(shown, status=status, headers={"ETag": etag_of(self.found(product, tag))})
+        # The ETag first: where somebody writes in between, it is the older one, and a write by it is refused.
+        etag = etag_of(self.found(product, tag))
+        return Response(self.shown(request, product, tag), status=status, headers={"ETag": etag})
 
     def store(self, request: Request, product: Product, entry: Mapping[str, Any], prefix: str = "") -> None:
         plural = self.kind.plural
         store(request, product, {plural: [entry]}, f"{plural}.0" + (f".{prefix}" if prefix else ""))
 
     def unchanged(self, request: Request, component: Component) -> None:
-        """Raise Conflict where the caller read another one than is there. Inside the transaction that writes."""
-        check_match(request.headers.get("If-Match"), lambda: etag_of(component))
+        """Raise Changed where the caller read another one than is there. Inside the transaction that writes."""
+        unchanged(request, lambda: etag_of(component))
 
 
 class ComponentsView(OfAKind):
@@ -96,9 +103,10 @@ class ComponentsView(OfAKind):
         """Every one with its connections and events, secrets as `{"set": true}`."""
         return Response({self.kind.plural: self.exported(request, visible_product(principal_of(request), product))})
 
+    @transaction.atomic
     def post(self, request: Request, product: str) -> Response:
         """A new one, written as in the catalog document; 409 where there is one of its tag."""
-        product_row, entry = writable(request, product), body_of(request)
+        product_row, entry = writable(request, product, lock=True), body_of(request)
         tag = entry.get("tag")
         listed = product_row.components.filter(kind=self.kind.name)
         if isinstance(tag, str) and listed.filter(tag=tag.replace("\x00", "")).exists():
@@ -169,12 +177,15 @@ class OfAnEvent(OfAKind):
     """What the views of events share."""
 
     def stored_event(
-        self, request: Request, product: Product, component: Component, event: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Store the event, and answer it as it reads then."""
+        self, request: Request, product: Product, component: Component, event: dict[str, Any], status: int = 200
+    ) -> Response:
+        """Store the event, and answer it as it reads then, with the ETag of its component."""
         self.store(request, product, {**editing.component_entry(component), "events": [event]}, "events.0")
         tag = str(event["tag"]).removeprefix(f"{component.tag}:")
-        return editing.event_entry(component.events.get(tag=tag))
+        return self.event_answer(component.events.get(tag=tag), etag_of(component), status)
+
+    def event_answer(self, event: SavedEvent, etag: str, status: int = 200) -> Response:
+        return Response(editing.event_entry(event), status=status, headers={"ETag": etag})
 
 
 class EventsView(OfAnEvent):
@@ -182,16 +193,19 @@ class EventsView(OfAnEvent):
 
     def get(self, request: Request, product: str, tag: str) -> Response:
         found = visible_product(principal_of(request), product)
-        return Response({"events": self.shown(request, found, tag)["events"]})
+        etag = etag_of(self.found(found, tag))
+        return Response({"events": self.shown(request, found, tag)["events"]}, headers={"ETag": etag})
 
+    @transaction.atomic
     def post(self, request: Request, product: str, tag: str) -> Response:
         """A new event, written as in the catalog document; 409 where there is one of its tag."""
-        found, event = writable(request, product), body_of(request)
+        found, event = writable(request, product, lock=True), body_of(request)
         component, name = self.found(found, tag), event.get("tag")
+        self.unchanged(request, component)
         if isinstance(name, str) and component.events.filter(tag=name.replace("\x00", "")).exists():
             detail = f"{self.kind.name} {tag!r} has an event {name[:120]!r} already: change it with PUT"
             raise Conflict(detail, code="exists")
-        return Response(self.stored_event(request, found, component, event), status=201)
+        return self.stored_event(request, found, component, event, status=201)
 
 
 class EventView(OfAnEvent):
@@ -199,10 +213,12 @@ class EventView(OfAnEvent):
 
     def get(self, request: Request, product: str, tag: str, event: str) -> Response:
         found = visible_product(principal_of(request), product)
-        saved = self.found(found, tag).events.filter(tag=event.replace("\x00", "")).first()
+        component = self.found(found, tag)
+        etag = etag_of(component)
+        saved = component.events.filter(tag=event.replace("\x00", "")).first()
         if saved is None:
             raise NotFound(f"{self.kind.name} {tag!r} has no event {event[:120]!r}", code="event_not_found")
-        return Response(editing.event_entry(saved))
+        return self.event_answer(saved, etag)
 
     @transaction.atomic
     def put(self, request: Request, product: str, tag: str, event: str) -> Response:
@@ -212,7 +228,7 @@ class EventView(OfAnEvent):
         self.unchanged(request, component)
         if given.get("tag", event) != event:
             raise Invalid.field("tag", "is another than in the address: make a new event")
-        return Response(self.stored_event(request, found, component, {**given, "tag": event}))
+        return self.stored_event(request, found, component, {**given, "tag": event})
 
     @transaction.atomic
     def delete(self, request: Request, product: str, tag: str, event: str) -> Response:
@@ -245,20 +261,28 @@ class CheckView(OfAKind):
         return Response(asdict(check_connection(component, environment)))
 
 
-_PROBLEMS = {409: ref("Problem"), 412: ref("Problem")}
+_PROBLEMS = {409: ref("Problem"), **CHANGED}
 _BODY: dict[str, Any] = {"request": {"application/json": OBJECT}}
 # (view, method) → the name of the operation, its summary, what else the schema says. {} is the kind's name.
 OPERATIONS: dict[type[OfAKind], dict[str, tuple[str, str, dict[str, Any]]]] = {
     ComponentsView: {
         "get": ("{plural}_list", "List {plural}", {"responses": {200: OBJECT, 409: ref("Problem")}}),
-        "post": ("{plural}_create", "Create a {name}", {**_BODY, "responses": {201: OBJECT, 409: ref("Problem")}}),
+        "post": (
+            "{plural}_create",
+            "Create a {name}",
+            {**_BODY, "parameters": [ETAG], "responses": {201: OBJECT, 409: ref("Problem")}},
+        ),
     },
     ComponentView: {
-        "get": ("{plural}_get", "Get a {name}", {"responses": {200: OBJECT, 409: ref("Problem")}}),
+        "get": (
+            "{plural}_get",
+            "Get a {name}",
+            {"parameters": [ETAG], "responses": {200: OBJECT, 409: ref("Problem")}},
+        ),
         "patch": (
             "{plural}_update",
             "Change a {name}",
-            {**_BODY, "parameters": [IF_MATCH], "responses": {200: OBJECT, **_PROBLEMS}},
+            {**_BODY, "parameters": [IF_MATCH, ETAG], "responses": {200: OBJECT, **_PROBLEMS}},
         ),
         "delete": (
             "{plural}_delete",
@@ -270,7 +294,7 @@ OPERATIONS: dict[type[OfAKind], dict[str, tuple[str, str, dict[str, Any]]]] = {
         "put": (
             "{plural}_connect",
             "Connect a {name} in an environment",
-            {**_BODY, "parameters": [IF_MATCH], "responses": {200: OBJECT, **_PROBLEMS}},
+            {**_BODY, "parameters": [IF_MATCH, ETAG], "responses": {200: OBJECT, **_PROBLEMS}},
         ),
         "delete": (
             "{plural}_disconnect",
@@ -282,20 +306,24 @@ OPERATIONS: dict[type[OfAKind], dict[str, tuple[str, str, dict[str, Any]]]] = {
         "get": (
             "{name}_events_list",
             "List the events of a {name}",
-            {"responses": {200: OBJECT, 409: ref("Problem")}},
+            {"parameters": [ETAG], "responses": {200: OBJECT, 409: ref("Problem")}},
         ),
         "post": (
             "{name}_events_create",
             "Create an event of a {name}",
-            {**_BODY, "responses": {201: OBJECT, 409: ref("Problem")}},
+            {**_BODY, "parameters": [IF_MATCH, ETAG], "responses": {201: OBJECT, **_PROBLEMS}},
         ),
     },
     EventView: {
-        "get": ("{name}_events_get", "Get an event of a {name}", {"responses": {200: OBJECT, 409: ref("Problem")}}),
+        "get": (
+            "{name}_events_get",
+            "Get an event of a {name}",
+            {"parameters": [ETAG], "responses": {200: OBJECT, 409: ref("Problem")}},
+        ),
         "put": (
             "{name}_events_store",
             "Store an event of a {name}",
-            {**_BODY, "parameters": [IF_MATCH], "responses": {200: OBJECT, **_PROBLEMS}},
+            {**_BODY, "parameters": [IF_MATCH, ETAG], "responses": {200: OBJECT, **_PROBLEMS}},
         ),
         "delete": (
             "{name}_events_delete",

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,11 +21,11 @@ from core.tenancy.models import Product
 from core.tenancy.parsing import body_of
 from core.tenancy.visibility import visible_product
 from executors.catalog import document, editing
-from executors.catalog.api.writing import force_of, store, writable
+from executors.catalog.api.writing import CHANGED, force_of, store, unchanged, writable
 from executors.catalog.declarations import Declaration
-from executors.catalog.etags import check_match, etag_of_text
+from executors.catalog.etags import etag_of_text
 
-PROBLEMS = {409: ref("Problem"), 412: ref("Problem")}
+PROBLEMS = {409: ref("Problem"), **CHANGED}
 
 
 def answer(entry: Mapping[str, Any], *, status: int = 200) -> Response:
@@ -48,9 +49,10 @@ def one(product: Product, declaration: Declaration, tag: str) -> dict[str, Any]:
     return rows[tag]
 
 
+@transaction.atomic
 def create(request: Request, tag_of_product: str, declaration: Declaration) -> dict[str, Any]:
     """A new one. Raises Conflict where there is one of its tag."""
-    product, entry = writable(request, tag_of_product), body_of(request)
+    product, entry = writable(request, tag_of_product, lock=True), body_of(request)
     tag = entry.get("tag")
     if any(shown["tag"] == tag for shown in document.declared(product, declaration)):
         detail = f"product {product.tag!r} has a {declaration.name} {str(tag)[:120]!r} already: change it with PATCH"
@@ -63,7 +65,7 @@ def change(request: Request, tag_of_product: str, declaration: Declaration, tag:
     """Change the fields that are given; `null` takes one away. In a transaction of the caller's. Raises Changed."""
     product, given = writable(request, tag_of_product, lock=True), body_of(request)
     before = one(product, declaration, tag)
-    _check_match(request, before)
+    unchanged(request, lambda: etag_of(before))
     if given.get("tag", tag) != tag:
         raise Invalid.field("tag", f"cannot be changed: make a new {declaration.name}")
     merged = {name: value for name, value in {**before, **given}.items() if value is not None}
@@ -77,14 +79,11 @@ def remove(request: Request, tag_of_product: str, declaration: Declaration, tag:
     In a transaction of the caller's.
     """
     product, force = writable(request, tag_of_product, lock=True), force_of(request)
-    _check_match(request, one(product, declaration, tag))
+    before = one(product, declaration, tag)
+    unchanged(request, lambda: etag_of(before))
     editing.remove_declared(product, declaration, tag, actor=principal_of(request).name, force=force)
 
 
 def etag_of(entry: Mapping[str, Any]) -> str:
     """Of a declaration as it is shown."""
     return etag_of_text(json.dumps(entry, sort_keys=True))
-
-
-def _check_match(request: Request, entry: Mapping[str, Any]) -> None:
-    check_match(request.headers.get("If-Match"), lambda: etag_of(entry))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +21,8 @@ from core.tenancy.parsing import body_of
 from core.tenancy.visibility import visible_environments, visible_product, visible_products
 from core.times import to_ms
 from executors.catalog import editing
-from executors.catalog.api.writing import READ_WRITE, store, writable
+from executors.catalog.api.writing import CHANGED, ETAG, IF_MATCH, READ_WRITE, store, unchanged, writable
+from executors.catalog.etags import etag_of_catalog, etag_of_environment
 
 _MOST_PRODUCTS = 1000
 _OBJECT = {"type": "object", "additionalProperties": True}
@@ -41,6 +44,7 @@ class ProductsView(APIView):
         summary="Create a product",
         tags=["catalog"],
         request=_BODY,
+        parameters=[ETAG],
         responses={201: _OBJECT, 409: ref("Problem")},
     )
     def post(self, request: Request) -> Response:
@@ -55,7 +59,7 @@ class ProductsView(APIView):
         if Product.objects.filter(tag=tag.replace("\x00", "")).exists():
             raise Conflict(f"there is a product {tag[:120]!r} already: change it with PATCH", code="exists")
         editing.store_part(tag, {"name": tag, **given}, actor=principal.name)
-        return Response(_product(Product.objects.get(tag=tag)), status=201)
+        return _product_answer(Product.objects.get(tag=tag), status=201)
 
 
 class ProductView(APIView):
@@ -63,39 +67,53 @@ class ProductView(APIView):
 
     required_scope = READ_WRITE
 
-    @extend_schema(operation_id="products_get", summary="Get a product", tags=["catalog"], responses={200: _OBJECT})
+    @extend_schema(
+        operation_id="products_get",
+        summary="Get a product",
+        tags=["catalog"],
+        parameters=[ETAG],
+        responses={200: _OBJECT},
+    )
     def get(self, request: Request, product: str) -> Response:
-        return Response(_product(visible_product(principal_of(request), product)))
+        """Its ETag is of its whole catalog."""
+        return _product_answer(visible_product(principal_of(request), product))
 
     @extend_schema(
         operation_id="products_update",
         summary="Rename a product",
         tags=["catalog"],
         request=_BODY,
-        responses={200: _OBJECT, 409: ref("Problem")},
+        parameters=[IF_MATCH, ETAG],
+        responses={200: _OBJECT, 409: ref("Problem"), **CHANGED},
     )
+    @transaction.atomic
     def patch(self, request: Request, product: str) -> Response:
         """A new `name`; the tag stays."""
-        found, given = writable(request, product), body_of(request)
+        found, given = writable(request, product, lock=True), body_of(request)
+        unchanged(request, lambda: etag_of_catalog(found))
         reject_unknown(given, {"name"})
         if given.get("name") is None:
             raise Invalid.field("name", "is required", code="required")
         store(request, found, {"name": given["name"]}, "")
-        return Response(_product(Product.objects.get(pk=found.pk)))
+        return _product_answer(Product.objects.get(pk=found.pk))
 
     @extend_schema(
         operation_id="products_delete",
         summary="Delete a product",
         tags=["catalog"],
         request=None,
-        responses={204: None, 409: ref("Problem")},
+        parameters=[IF_MATCH],
+        responses={204: None, 409: ref("Problem"), **CHANGED},
     )
+    @transaction.atomic
     def delete(self, request: Request, product: str) -> Response:
         """The product with its whole catalog and keys; operator keys only, 409 while it has jobs."""
         principal = principal_of(request)
         if not principal.is_operator:
             raise Forbidden("only an operator key can delete a product")
-        editing.remove_product(visible_product(principal, product), actor=principal.name)
+        found = writable(request, product, lock=True)
+        unchanged(request, lambda: etag_of_catalog(found))
+        editing.remove_product(found, actor=principal.name)
         return Response(status=204)
 
 
@@ -118,16 +136,18 @@ class EnvironmentsView(APIView):
         summary="Create an environment",
         tags=["catalog"],
         request=_BODY,
+        parameters=[ETAG],
         responses={201: _OBJECT, 409: ref("Problem")},
     )
+    @transaction.atomic
     def post(self, request: Request, product: str) -> Response:
         """`{slug, name?}`."""
-        found, given = writable(request, product), body_of(request)
+        found, given = writable(request, product, lock=True), body_of(request)
         slug = given.get("slug")
         if isinstance(slug, str) and found.environments.filter(slug=slug.replace("\x00", "")).exists():
             raise Conflict(f"product {found.tag!r} has an environment {slug[:60]!r} already", code="exists")
         store(request, found, {"envs": [given]}, "envs.0")
-        return Response(_environment(found.environments.get(slug=slug)), status=201)
+        return _environment_answer(found.environments.get(slug=slug), status=201)
 
 
 class EnvironmentView(APIView):
@@ -136,39 +156,67 @@ class EnvironmentView(APIView):
     required_scope = READ_WRITE
 
     @extend_schema(
+        operation_id="environments_get",
+        summary="Get an environment",
+        tags=["catalog"],
+        parameters=[ETAG],
+        responses={200: _OBJECT},
+    )
+    def get(self, request: Request, product: str, env: str) -> Response:
+        """Its ETag is of its connections and secrets too, which go with it."""
+        principal = principal_of(request)
+        found = _found(visible_product(principal, product), env, visible_environments(principal))
+        return _environment_answer(found)
+
+    @extend_schema(
         operation_id="environments_update",
         summary="Rename an environment",
         tags=["catalog"],
         request=_BODY,
-        responses={200: _OBJECT, 409: ref("Problem")},
+        parameters=[IF_MATCH, ETAG],
+        responses={200: _OBJECT, 409: ref("Problem"), **CHANGED},
     )
+    @transaction.atomic
     def patch(self, request: Request, product: str, env: str) -> Response:
         """A new `name`; the slug stays."""
-        found, given = writable(request, product), body_of(request)
+        found, given = writable(request, product, lock=True), body_of(request)
+        environment = _found(found, env)
+        unchanged(request, lambda: etag_of_environment(environment))
         reject_unknown(given, {"name"})
-        _found(found, env)
         store(request, found, {"envs": [{"slug": env, **given}]}, "envs.0")
-        return Response(_environment(_found(found, env)))
+        return _environment_answer(_found(found, env))
 
     @extend_schema(
         operation_id="environments_delete",
         summary="Delete an environment",
         tags=["catalog"],
         request=None,
-        responses={204: None, 409: ref("Problem")},
+        parameters=[IF_MATCH],
+        responses={204: None, 409: ref("Problem"), **CHANGED},
     )
+    @transaction.atomic
     def delete(self, request: Request, product: str, env: str) -> Response:
         """The environment with the connections and secrets that are its own; 409 while it has jobs."""
-        found = writable(request, product)
-        editing.remove_environment(_found(found, env), actor=principal_of(request).name)
+        environment = _found(writable(request, product, lock=True), env)
+        unchanged(request, lambda: etag_of_environment(environment))
+        editing.remove_environment(environment, actor=principal_of(request).name)
         return Response(status=204)
 
 
-def _found(product: Product, slug: str) -> Environment:
-    found = product.environments.filter(slug=slug.replace("\x00", "")).first()
+def _found(product: Product, slug: str, among: QuerySet[Environment] | None = None) -> Environment:
+    rows = Environment.objects.all() if among is None else among
+    found = rows.filter(product=product, slug=slug.replace("\x00", "")).first()
     if found is None:
         raise NotFound(f"product {product.tag!r} has no environment {slug[:60]!r}", code="env_not_found")
     return found
+
+
+def _product_answer(product: Product, status: int = 200) -> Response:
+    return Response(_product(product), status=status, headers={"ETag": etag_of_catalog(product)})
+
+
+def _environment_answer(environment: Environment, status: int = 200) -> Response:
+    return Response(_environment(environment), status=status, headers={"ETag": etag_of_environment(environment)})
 
 
 def _product(product: Product) -> dict[str, Any]:

@@ -23,9 +23,8 @@ from core.tenancy.parsing import body_of
 from core.tenancy.visibility import Place, find_place, visible_environments, visible_product
 from core.times import to_ms
 from executors.catalog.api import declared
-from executors.catalog.api.components import FORCE, IF_MATCH
 from executors.catalog.api.declared import PROBLEMS
-from executors.catalog.api.writing import READ_WRITE
+from executors.catalog.api.writing import ETAG, FORCE, IF_MATCH, READ_WRITE
 from executors.catalog.declarations import LONGEST_DESCRIPTION, PERIOD_ALIASES, PERIODS, SESSIONS
 from executors.catalog.models import SessionConfig
 from executors.sessions import lifecycle, tokens
@@ -84,6 +83,7 @@ class SessionsView(APIView):
         summary="Create a session configuration",
         tags=["catalog"],
         request={"application/json": _NEW},
+        parameters=[ETAG],
         responses={201: _CONFIG, 409: ref("Problem")},
     )
     def post(self, request: Request, product: str) -> Response:
@@ -100,6 +100,7 @@ class SessionView(APIView):
         operation_id="sessions_get",
         summary="Get a session configuration",
         tags=["catalog"],
+        parameters=[ETAG],
         responses={200: _CONFIG},
     )
     def get(self, request: Request, product: str, tag: str) -> Response:
@@ -110,7 +111,7 @@ class SessionView(APIView):
         summary="Change a session configuration",
         tags=["catalog"],
         request={"application/json": _CHANGES},
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, ETAG],
         responses={200: _CONFIG, **PROBLEMS},
     )
     def patch(self, request: Request, product: str, tag: str) -> Response:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from django.db import transaction
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.errors import Forbidden, Invalid, NotFound
+from core.errors import Invalid
 from core.fields import parameters
+from core.openapi import ref
 from core.tenancy import scopes
-from core.tenancy.auth import Principal, principal_of
+from core.tenancy.auth import principal_of
+from core.tenancy.models import Product
 from core.tenancy.parsing import StrictJSONParser, body_of
-from core.tenancy.visibility import visible_product, visible_products
+from core.tenancy.visibility import visible_product
 from executors.catalog import document
 from executors.catalog.api.bodies import OlderTextYAMLParser, OlderYAMLParser, TextYAMLParser, YAMLParser
+from executors.catalog.api.writing import CHANGED, ETAG, IF_MATCH, check_may_write, flag, unchanged
 from executors.catalog.editing import store_part
+from executors.catalog.etags import etag_of_catalog
 
 _DIFFERENCE = {
     "type": "object",
@@ -40,13 +43,18 @@ class CatalogView(APIView):
     parser_classes = [StrictJSONParser, YAMLParser, OlderYAMLParser, TextYAMLParser, OlderTextYAMLParser]
 
     @extend_schema(
-        operation_id="catalog_export", summary="Export a catalog", tags=["catalog"], responses={200: _OBJECT}
+        operation_id="catalog_export",
+        summary="Export a catalog",
+        tags=["catalog"],
+        parameters=[ETAG],
+        responses={200: _OBJECT},
     )
     def get(self, request: Request, product: str) -> Response:
         """The catalog as a document that PUT takes again; secrets as `{"set": true}`."""
         principal = principal_of(request)
         found = visible_product(principal, product)
-        return Response(document.export(found, environment_ids=principal.environment_ids))
+        exported = document.export(found, environment_ids=principal.environment_ids)
+        return Response(exported, headers={"ETag": etag_of_catalog(found)})
 
     @extend_schema(
         operation_id="catalog_store",
@@ -57,11 +65,16 @@ class CatalogView(APIView):
             OpenApiParameter("dry_run", bool, description="only answer what would change"),
             OpenApiParameter("prune", bool, description="remove what the document does not name"),
             OpenApiParameter("force", bool, description="remove also what unfinished jobs need"),
+            IF_MATCH,
+            ETAG,
         ],
-        responses={200: _DIFFERENCE},
+        responses={200: _DIFFERENCE, 409: ref("Problem"), **CHANGED},
     )
     def put(self, request: Request, product: str) -> Response:
-        """Store a document; creates the product. Answers what changed. As YAML at most 1 MiB, as JSON 10 MiB."""
+        """Store a document; creates the product. Answers what changed. As YAML at most 1 MiB, as JSON 10 MiB.
+
+        A dry run answers the ETag of what is there: with it in `If-Match` just that is changed later.
+        """
         principal = principal_of(request)
         given = parameters(request.query_params, {"dry_run", "prune", "force"})
         dry_run = flag(given, "dry_run")
@@ -70,34 +83,22 @@ class CatalogView(APIView):
         if not written:
             detail = "the document says nothing: give at least one of product, name, envs, secrets and apps"
             raise Invalid(detail, code="nothing_to_change")
-        difference = store_part(
-            product,
-            written,
-            actor=principal.name,
-            dry_run=dry_run,
-            prune=flag(given, "prune"),
-            force=flag(given, "force"),
-        )
-        return Response({**difference.as_dict(), "dry_run": dry_run})
+        with transaction.atomic():
+            unchanged(request, lambda: self._etag(product, lock=True))
+            difference = store_part(
+                product,
+                written,
+                actor=principal.name,
+                dry_run=dry_run,
+                prune=flag(given, "prune"),
+                force=flag(given, "force"),
+            )
+            etag = self._etag(product)
+        headers = {"ETag": etag} if etag is not None else {}
+        return Response({**difference.as_dict(), "dry_run": dry_run}, headers=headers)
 
-
-def check_may_write(principal: Principal, tag: str) -> None:
-    """An operator key writes any product's catalog, and creates products; a product key its own."""
-    if principal.is_operator:
-        return
-    if not visible_products(principal).filter(tag=tag.replace("\x00", "")).exists():
-        raise NotFound(
-            f"there is no product {tag[:120]!r}: only an operator key can create it", code="product_not_found"
-        )
-    if principal.environment_ids is not None:
-        raise Forbidden("a key limited to some environments cannot write the catalog, which holds all of them")
-
-
-def flag(given: Mapping[str, str], name: str) -> bool:
-    """A query parameter that is true or false. Raises Invalid."""
-    text = given.get(name)
-    if text is None or text.lower() in ("false", "0"):
-        return False
-    if text.lower() in ("", "true", "1"):
-        return True
-    raise Invalid.field(name, "must be true or false")
+    def _etag(self, tag: str, *, lock: bool = False) -> str | None:
+        """None where there is no product of that tag yet; with `lock` nobody else writes its catalog meanwhile."""
+        rows = Product.objects.select_for_update() if lock else Product.objects.all()
+        product = rows.filter(tag=tag.replace("\x00", "")).first()
+        return etag_of_catalog(product) if product is not None else None

@@ -294,7 +294,7 @@ KIND = ShapedKind(
     drivers={
         "kafka": ("confluent_kafka", "kafka"),
         "nats": ("nats", "nats"),
-        "mqtt": ("paho", "mqtt"),
+        "mqtt": ("paho.mqtt", "mqtt"),
         "sqs": ("botocore", "aws"),
     },
     check="executors.providers.broker.check.check",

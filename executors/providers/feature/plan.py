@@ -35,7 +35,8 @@ TYPE_ALIASES = {
 }  # fmt: skip
 # Where a step names its target: field → the field of the dispatch it stands for.
 TARGET_FIELDS = (
-    "app", "event", "action", "operation", "notification", "database", "graph", "storage", "broker", "function", "feature",
+    "app", "event", "action", "operation", "notification", "database", "graph", "storage", "broker", "topic", "function",
+    "feature",
 )  # fmt: skip
 
 
@@ -164,6 +165,8 @@ def _target(at: str, type: str, entry: Mapping[str, Any]) -> tuple[str, Mapping[
         }
     if type == "storage" and "operation" in given and "event" not in given:
         given["event"] = given.pop("operation")
+    if type == "publish" and "topic" in given and "event" not in given:
+        given["event"] = given.pop("topic")
     if type == "function" and "event" in given and "function" not in given:
         given["function"] = given.pop("event")
     if with_operation is not None and "operation" in given:

@@ -78,7 +78,7 @@ KIND = ShapedKind(
     event_fields=("event", "action"),
     event_aliases=("actions",),
     connections={"neo4j": _BOLT, "memgraph": _BOLT, "embedded": _EMBEDDED},
-    drivers={"neo4j": ("neo4j", "neo4j"), "memgraph": ("neo4j", "neo4j"), "embedded": ("ladybug", "embedded")},
+    drivers={"neo4j": ("neo4j", "neo4j"), "memgraph": ("neo4j", "neo4j")},
     event={
         "operation": Text(required=True, choices=tuple(OPERATIONS), fold=folded_operation),
         "template": Anything(types=(dict,), told="an object: the options of the operation"),

@@ -113,7 +113,7 @@ KIND = ShapedKind(
     type_aliases={"aws": "s3", "gcp": "gcs", "google": "gcs"},
     event=_EVENT,
     drivers={
-        "s3": ("boto3", "aws"),
+        "s3": ("botocore", "aws"),
         "gcs": ("google.cloud.storage", "gcs"),
         "azure": ("azure.storage.blob", "azure"),
     },

@@ -1,0 +1,178 @@
+"""May a part of a catalog go? Not while unfinished jobs need it: by their target, their feature's steps, what these
+refer to, their input.
+
+Owns what needs a part. Who that is in jobs is asked through `executors.catalog.usage`. Never removes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from core.errors import Conflict, FieldError
+from core.tenancy.models import Environment
+from executors.catalog import declarations, kinds
+from executors.catalog.models import Cache, Component, Connection, SavedEvent, Secret, SessionConfig
+from executors.catalog.sealed import open_sealed
+from executors.catalog.usage import Named, Part, uses
+from executors.catalog.values import Unreadable
+from executors.expressions import Reference, references_anywhere
+from executors.providers.feature.needing import named_feature, steps_of, with_features
+from executors.providers.feature.plan import Step
+
+_OF_AN_APP = frozenset({"variables", "constants"})  # which it holds for whoever refers to them
+
+Row = Component | Connection | SavedEvent | Secret | SessionConfig | Cache | Environment
+
+
+class Removal:
+    """What is asked before parts of one product's catalog go. It reads what is needed once: make one for each time."""
+
+    def __init__(self, product_id: int, tag: str) -> None:
+        self._product_id, self._tag = product_id, tag
+
+    def refuse_used(self, row: Row, path: str = "") -> None:
+        """Raise Conflict with the number of unfinished jobs that need it; `path` is where a document says it.
+
+        An environment keeps the history of its jobs: those that have ended count too.
+        """
+        if isinstance(row, Environment):
+            told = f"environment {row.slug!r} of product {self._tag!r}"
+            self._refuse_with_jobs(told, frozenset({row.pk}), path)
+            return
+        parts = list(self._parts(row))
+        count = sum(map(uses, parts))
+        if count:
+            needing = "an unfinished job needs" if count == 1 else f"{count} unfinished jobs need"
+            way_out = "cancel what is not to run any more, or remove it all the same with force=true"
+            raise _in_use(f"{needing} {parts[0]}: {way_out}", count, path)
+
+    def refuse_product(self) -> None:
+        """Raise Conflict with the number of jobs that the product has, those that have ended too."""
+        self._refuse_with_jobs(f"product {self._tag!r}", self._environments)
+
+    def _refuse_with_jobs(self, told: str, environment_ids: frozenset[int], path: str = "") -> None:
+        count = uses(Part(kind="environment", tag="", told=told, environment_ids=environment_ids))
+        if count:
+            jobs = "a job: delete it" if count == 1 else f"{count} jobs: delete them"
+            raise _in_use(f"{told} still has {jobs} first", count, path)
+
+    @cached_property
+    def _environments(self) -> frozenset[int]:
+        return frozenset(Environment.objects.filter(product_id=self._product_id).values_list("pk", flat=True))
+
+    @cached_property
+    def _components(self) -> list[Component]:
+        rows = Component.objects.filter(product_id=self._product_id).order_by("pk")
+        return list(rows.prefetch_related("connections", "events"))
+
+    @cached_property
+    def _steps(self) -> dict[str, tuple[Step, ...]]:
+        return steps_of({row.tag: row.settings for row in self._components if row.kind == "feature"})
+
+    def _parts(self, row: Component | Connection | SavedEvent | Secret | SessionConfig | Cache) -> Iterator[Part]:
+        """What a row is to those who may need it; a secret is something else in each environment."""
+        match row:
+            case Component():
+                yield self._component(row, f"{row.kind} {row.tag!r}")
+            case Connection():
+                told = f"the connection of {row.component.kind} {row.component.tag!r}"
+                yield self._component(row.component, told, environment_id=row.environment_id)
+            case SavedEvent():
+                told = f"event {row.tag!r} of {row.component.kind} {row.component.tag!r}"
+                yield self._component(row.component, told, event=row.tag)
+            case Secret():
+                for environment_id in sorted(self._environments_of(row)):
+                    yield self._secret(row, environment_id)
+            case SessionConfig() | Cache():
+                kind = (declarations.SESSIONS if isinstance(row, SessionConfig) else declarations.CACHES).name
+                told = f"{kind} {row.tag!r}"
+                yield Part(kind=kind, tag=row.tag, told=told, environment_ids=self._environments)
+
+    def _component(
+        self, component: Component, told: str, *, event: str | None = None, environment_id: int | None = None
+    ) -> Part:
+        return Part(
+            kind=component.kind,
+            tag=component.tag,
+            told=told,
+            environment_ids=self._environments if environment_id is None else frozenset({environment_id}),
+            named=with_features([_named(component, event)], self._steps),
+        )
+
+    def _environments_of(self, secret: Secret) -> frozenset[int]:
+        """Those in which this is the value that counts."""
+        if secret.environment_id is not None:
+            return frozenset({secret.environment_id})
+        own = Secret.objects.filter(product_id=self._product_id, key=secret.key, environment__isnull=False)
+        return self._environments - frozenset(own.values_list("environment_id", flat=True))
+
+    def _secret(self, secret: Secret, environment_id: int) -> Part:
+        reference = Reference("Secret", (secret.key,))
+        wanted = frozenset({reference, *self._holders(reference, environment_id)})
+        return Part(
+            kind="secret",
+            tag=secret.key,
+            told=f"secret {secret.key!r}",
+            environment_ids=frozenset({environment_id}),
+            named=with_features(self._users(wanted, environment_id), self._steps),
+            references=wanted,
+        )
+
+    def _holders(self, reference: Reference, environment_id: int) -> Iterator[Reference]:
+        """The variables and constants of apps that hold it in an environment."""
+        for app in (component for component in self._components if component.kind == "app"):
+            declared = app.settings.get("variables", {})
+            variables = {name: each["default"] for name, each in declared.items() if "default" in each}
+            if (connection := _connection(app, environment_id)) is not None:
+                variables |= connection.settings.get("variables", {})
+            constants = {name: each["value"] for name, each in app.settings.get("constants", {}).items()}
+            for kind, values in (("Variable", variables), ("Constant", constants)):
+                for name, value in values.items():
+                    if reference in references_anywhere(value):
+                        yield Reference(kind, (app.tag, name))
+
+    def _users(self, wanted: frozenset[Reference], environment_id: int) -> Iterator[Named]:
+        """The components, events and features that refer to one of these in an environment."""
+        for component in self._components:
+            if component.kind == "feature":
+                if wanted & references_anywhere(component.settings):
+                    yield named_feature(component.tag)
+                continue
+            connection = _connection(component, environment_id)
+            if connection is None:
+                continue  # nothing of it runs there
+            connection.component = component
+            if wanted & (_references(component) | _references(connection)):
+                yield _named(component)
+                continue
+            for event in component.events.all():
+                if wanted & references_anywhere(event.settings):
+                    yield _named(component, event.tag)
+
+
+def _named(component: Component, event: str | None = None) -> Named:
+    kind = kinds.get(component.kind)
+    return Named(
+        namespaces=kind.namespaces, target=kind.target, tag=component.tag, event_fields=kind.event_fields, event=event
+    )
+
+
+def _connection(component: Component, environment_id: int) -> Connection | None:
+    return next((row for row in component.connections.all() if row.environment_id == environment_id), None)
+
+
+def _references(row: Component | Connection) -> frozenset[Reference]:
+    """Those in what is shown of a row, and in what is sealed."""
+    try:
+        sealed = open_sealed(row)
+    except Unreadable:
+        sealed = {}  # no run gets as far as to use it
+    kind = (row if isinstance(row, Component) else row.component).kind
+    held = _OF_AN_APP if kind == "app" else frozenset()
+    return references_anywhere([sealed, {name: row.settings[name] for name in row.settings.keys() - held}])
+
+
+def _in_use(detail: str, count: int, path: str) -> Conflict:
+    errors = [FieldError(path, "in_use", detail)] if path else []
+    return Conflict(detail, code="in_use", errors=errors, extra={"jobs": count})
