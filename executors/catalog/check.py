@@ -75,7 +75,7 @@ def _tried_component(component: Component, connection: Connection, environment: 
             async with asyncio.timeout(CHECK_SECONDS):
                 said: str = await getattr(import_module(module), name)(opened)
         except base.AttemptFailed as error:
-            return CheckResult(ok=False, detail=opened.redact(error.failed.message), code=error.failed.code)
+            return CheckResult(ok=False, detail=opened.redact_message(error.failed.message), code=error.failed.code)
         except TimeoutError:
             return CheckResult(ok=False, detail=f"no answer within {CHECK_SECONDS:.0f} s", code=base.TIMEOUT)
         finally:

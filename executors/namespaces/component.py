@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from core.errors import FieldError, Invalid
 from executors import inputs
-from executors.base import AttemptFailed, Call, Done, Failed, Outcome, redacted
+from executors.base import AttemptFailed, Call, Done, Failed, Outcome, redacted, redacted_message
 from executors.catalog import kinds
 from executors.catalog.components import Found, Opened, find, open_one
 
@@ -90,7 +90,7 @@ def without_secrets(failed: Failed, secrets: tuple[str, ...]) -> Failed:
         return failed
     return Failed(
         code=failed.code,
-        message=redacted(failed.message, secrets),
+        message=redacted_message(failed.message, secrets),
         retryable=failed.retryable,
         retry_after=failed.retry_after,
         result=redacted_value(failed.result, secrets) if failed.result is not None else None,
