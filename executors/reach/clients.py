@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from core import http
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 IDLE_SECONDS = 60.0
+CLOSE_SECONDS = 3.0  # for all that a loop has kept, at its end
 MOST_TARGETS = 200  # clients of one kind in one process; past that the longest idle one goes
 
 
@@ -121,8 +124,13 @@ class Clients(Generic[T]):
 
 
 async def close_every() -> None:
-    """Close every client of this loop, of every kind: at the end of the loop, when nothing runs in it any more."""
-    await asyncio.gather(*(clients.close_all() for clients in list(_every)))
+    """Close every client of this loop, of every kind, and what HTTP keeps: at its end, when nothing runs in it.
+    A system that does not let go is left to the process's end."""
+    closing = asyncio.gather(*(clients.close_all() for clients in list(_every)), http.close())
+    try:
+        await asyncio.wait_for(closing, CLOSE_SECONDS)
+    except TimeoutError:
+        logger.warning("not every connection was closed in order: they end with the process")
 
 
 async def _made(make: Callable[[], Awaitable[T]]) -> T:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import uvloop
 from django.db import Error as DatabaseError
 
-from core import about, http
+from core import about
 from core.errors import ApiError
 from core.ids import encode
 from core.times import from_ms
@@ -59,7 +59,6 @@ HAND_ON_SECONDS = 0.05  # a full worker passes a wake-up on after this
 GRACE_SECONDS = 5.0  # past its deadline, for an attempt that ignores being cancelled
 DRAIN_SECONDS = 25.0  # runs that are not done by then are handed back
 RETRY_SECONDS = 1.0
-HANG_UP_SECONDS = 3.0  # for connections that are kept, when the loop ends
 SWITCH_SECONDS = 0.0005
 COLLECT_AFTER = 10_000  # objects that are new; a run makes some sixty, and nearly all go by themselves
 
@@ -174,7 +173,7 @@ class Runner:
             await asyncio.wait_for(self._keeper.close(), RETRY_SECONDS)
         except (TimeoutError, DatabaseError):
             logger.warning("the lease could not be ended in order: it runs out by itself")
-        await _hang_up()
+        await close_every()
         self._isolation.close()
         for database in self._databases.values():
             database.close()
@@ -431,14 +430,6 @@ class Runner:
                     logger.error("run %d of %s: %s", flying.claim.number, encode("job", flying.claim.job_id), text)
                     self._end(flying, Failed(code=TIMEOUT, message=text, retryable=True))
                     flying.dropped = True
-
-
-async def _hang_up() -> None:
-    """Close what the runs have connected to. A system that does not let go is left to the process's end."""
-    try:
-        await asyncio.wait_for(asyncio.gather(close_every(), http.close()), HANG_UP_SECONDS)
-    except TimeoutError:
-        logger.warning("not every connection was closed in order: they end with the process")
 
 
 async def _end_the_rest() -> None:

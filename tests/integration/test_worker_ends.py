@@ -13,12 +13,12 @@ from core.http import pool
 from executors.base import Call, Done, Outcome
 from executors.catalog import document
 from executors.catalog.schema import read_document
+from executors.reach import clients as reach
 from executors.reach.clients import Clients
 from jobs import wakeup
 from jobs.models import Job
 from jobs.operations.dispatch import dispatch
 from jobs.operations.request import DispatchRequest
-from jobs.runner import loop
 from tests.integration.run_world import Probe, ended, running
 from tests.servers.receiver import Receiver
 
@@ -65,7 +65,7 @@ def test_connections_are_closed_with_the_worker_also_where_one_hangs(
     monkeypatch: pytest.MonkeyPatch, hangs: bool
 ) -> None:
     monkeypatch.setattr(Keeps, "hangs", hangs)
-    monkeypatch.setattr(loop, "HANG_UP_SECONDS", 0.2)
+    monkeypatch.setattr(reach, "CLOSE_SECONDS", 0.2)
     with Receiver() as receiver:
         Keeps.url = f"{receiver.url}/"
         with running() as runner:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from executors import isolated
+from executors.base import Done
 from executors.reach.clients import Clients, close_every
 
 
@@ -60,3 +63,21 @@ def test_a_client_that_is_closed_is_made_anew_when_it_is_wanted_again() -> None:
         return got
 
     assert asyncio.run(story()) == [0, 1]
+
+
+def test_an_isolated_run_closes_what_it_has_connected_to() -> None:
+    closed: list[str] = []
+    clients: Clients[str] = Clients(closed.append)
+
+    class Connects:
+        async def execute(self, call: Any) -> Done:
+            async def made() -> str:
+                return "client"
+
+            async with clients.use("a", made):
+                return Done({})
+
+    executor: Any = Connects()
+    for _ in range(2):  # one process, a loop for each
+        assert asyncio.run(isolated._run(executor, None)) == Done({})  # type: ignore[arg-type]
+    assert closed == ["client", "client"]
