@@ -11,10 +11,11 @@ from core import about
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-# What these write at DEBUG has logins, signed requests and messages in it.
+# What these write at DEBUG has logins, signed requests and messages in it. SQLAlchemy, which tells values from INFO on,
+# is quiet unless it is given a level.
 DRIVERS = (
     "amqp", "azure", "boto3", "botocore", "celery", "google", "kombu", "nats", "neo4j", "paho", "pymongo", "redis",
-    "s3transfer", "sqlalchemy", "urllib3",
+    "s3transfer", "urllib3",
 )  # fmt: skip
 
 

@@ -296,7 +296,7 @@ def test_a_link_that_was_put_there_later_is_refused_when_used(tmp_path: Path, fi
 
     failed = world.failed("count")
 
-    assert failed.code == "VALIDATION_ERROR"
+    assert failed.code == "FORBIDDEN"
     assert "LOCAL_PATHS_ALLOW" in failed.message
 
 
@@ -332,10 +332,10 @@ def test_writers_of_one_sqlite_file_wait_for_each_other(tmp_path: Path, journal:
         made.execute("INSERT INTO stock (sku, qty) VALUES ('a', 0)")
         world = World("sqlite", made.url)
         count = "UPDATE stock SET qty = qty + 1 WHERE sku = 'a'"
-        each: dict[str, Any] = {
+        inputs: dict[str, dict[str, Any]] = {
             "upsert": {"data": {"sku": "a", "qty": 7}, "conflictKeys": ["sku"]}, "raw": {"query": count},
-        }[operation]  # fmt: skip
-        calls = [world.operation(operation, each) for _ in range(40)]
+        }  # fmt: skip
+        calls = [world.operation(operation, inputs[operation]) for _ in range(40)]
 
         async def all_of_them() -> list[Outcome]:
             return await asyncio.gather(*(execute(call) for call in calls))
