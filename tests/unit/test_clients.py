@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from executors import isolated
@@ -26,7 +27,7 @@ def test_every_client_of_a_loop_is_closed_at_its_end_also_where_one_fails() -> N
     async def uses(name: str) -> None:
         for clients in (brokers, databases):
             for number in (1, 2):
-                async with clients.use(f"{name}-{number}", lambda number=number: made(f"{name}-{number}")):
+                async with clients.use(f"{name}-{number}", partial(made, f"{name}-{number}")):
                     pass
 
     async def elsewhere() -> None:
