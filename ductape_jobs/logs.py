@@ -1,4 +1,4 @@
-"""The JSON form of a log line, for machines that read them."""
+"""The JSON form of a log line, for machines that read them; and which libraries never write below INFO."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from datetime import UTC, datetime
 from core import about
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+# What these write at DEBUG has logins, signed requests and messages in it. SQLAlchemy, which tells values from INFO on,
+# is quiet unless it is given a level.
+DRIVERS = (
+    "amqp", "azure", "boto3", "botocore", "celery", "google", "kombu", "nats", "neo4j", "paho", "pymongo", "redis",
+    "s3transfer", "urllib3",
+)  # fmt: skip
+
+
+def driver_levels(level: str) -> dict[str, dict[str, str]]:
+    """The loggers of drivers, where everything else writes from `level` on."""
+    loud = logging.getLevelNamesMapping()[level] < logging.INFO
+    return {name: {"level": "INFO"} for name in DRIVERS} if loud else {}
 
 
 class JsonFormatter(logging.Formatter):

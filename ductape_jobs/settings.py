@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ductape_jobs import environment
+from ductape_jobs import environment, logs
 from ductape_jobs.keys import keep_key
 from ductape_jobs.look import UNFOLD as UNFOLD
 
@@ -238,6 +238,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
+        **logs.driver_levels(LOG_LEVEL),
         "aiohttp.access": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},  # what a caller got wrong stands in `api.access`
         # A line for each wake-up, twice, says nothing about jobs.

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+LEAST_CUT_OFF = 8  # characters of a secret's beginning that tell something of it
+
 # Codes of the documents, and ours for what they do not name.
 TIMEOUT = "TIMEOUT"
 RATE_LIMITED = "RATE_LIMITED"
@@ -117,6 +119,16 @@ def redacted(text: str, secrets: tuple[str, ...]) -> str:
                 text = text.replace(secret, "***")
             else:
                 text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return text
+
+
+def redacted_message(text: str, secrets: tuple[str, ...]) -> str:
+    """`redacted`, and without the beginning of a secret at its end: whoever told it may have cut it off there."""
+    text = redacted(text, secrets)
+    for secret in secrets:
+        for size in range(min(len(secret) - 1, len(text)), LEAST_CUT_OFF - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + "***"
     return text
 
 

@@ -55,4 +55,9 @@ def serve(pipe: Connection, parent: int) -> None:
 
 
 async def _run(executor: Executor, call: Call) -> Outcome:
-    return await executor.execute(call)
+    from executors.reach.clients import close_every
+
+    try:
+        return await executor.execute(call)
+    finally:
+        await close_every()  # the next run has a loop of its own

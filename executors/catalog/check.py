@@ -24,6 +24,7 @@ from executors.catalog.values import values_of
 from executors.exchange.answers import failed_exchange
 from executors.exchange.requests import check_request
 from executors.exchange.tokens import NoToken, tokens
+from executors.reach.clients import close_every
 
 CHECK_SECONDS = 10.0
 
@@ -75,11 +76,11 @@ def _tried_component(component: Component, connection: Connection, environment: 
             async with asyncio.timeout(CHECK_SECONDS):
                 said: str = await getattr(import_module(module), name)(opened)
         except base.AttemptFailed as error:
-            return CheckResult(ok=False, detail=opened.redact(error.failed.message), code=error.failed.code)
+            return CheckResult(ok=False, detail=opened.redact_message(error.failed.message), code=error.failed.code)
         except TimeoutError:
             return CheckResult(ok=False, detail=f"no answer within {CHECK_SECONDS:.0f} s", code=base.TIMEOUT)
         finally:
-            await http.close()
+            await close_every()
         return CheckResult(ok=True, detail=opened.redact(said))
 
     return asyncio.run(tried())

@@ -16,7 +16,7 @@ from core.errors import FieldError, NotFound
 from core.fields import nearest
 from core.shortcache import ShortCache
 from core.tenancy.models import Environment
-from executors.base import redacted
+from executors.base import redacted, redacted_message
 from executors.catalog import kinds
 from executors.catalog.entries import with_values
 from executors.catalog.kinds import Kind
@@ -66,6 +66,10 @@ class Opened:
     def redact(self, text: str) -> str:
         """The text without the secrets that were opened for this component."""
         return redacted(text, self.secrets)
+
+    def redact_message(self, text: str) -> str:
+        """The same of an error's text, which may have been cut off."""
+        return redacted_message(text, self.secrets)
 
 
 def find(kind: str, *, product_id: int, environment_id: int, tag: str, event: str | None = None) -> Found:

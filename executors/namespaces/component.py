@@ -13,7 +13,17 @@ from typing import Any, ClassVar
 
 from core.errors import ApiError, FieldError, Invalid
 from executors import inputs
-from executors.base import INTERNAL_ERROR, AttemptFailed, Call, Done, Failed, Gone, Outcome, redacted
+from executors.base import (
+    INTERNAL_ERROR,
+    AttemptFailed,
+    Call,
+    Done,
+    Failed,
+    Gone,
+    Outcome,
+    redacted,
+    redacted_message,
+)
 from executors.catalog import kinds
 from executors.catalog.components import Found, Opened, find, open_one
 
@@ -98,7 +108,7 @@ def without_secrets(failed: Failed, secrets: tuple[str, ...]) -> Failed:
         return failed
     return Failed(
         code=failed.code,
-        message=redacted(failed.message, secrets),
+        message=redacted_message(failed.message, secrets),
         retryable=failed.retryable,
         retry_after=failed.retry_after,
         result=redacted_value(failed.result, secrets) if failed.result is not None else None,

@@ -11,14 +11,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
+
+from core import http
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 IDLE_SECONDS = 60.0
+CLOSE_SECONDS = 3.0  # for all that a loop has kept, at its end
 MOST_TARGETS = 200  # clients of one kind in one process; past that the longest idle one goes
 
 
@@ -37,6 +40,7 @@ class Clients(Generic[T]):
         self._close = close
         self._idle_seconds = idle_seconds
         self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Kept[T]]] = WeakKeyDictionary()
+        _every.add(self)
 
     @asynccontextmanager
     async def use(self, key: str, make: Callable[[], Awaitable[T]]) -> AsyncIterator[T]:
@@ -73,8 +77,7 @@ class Clients(Generic[T]):
         here = self._here()
         kept = list(here.values())
         here.clear()
-        for each in kept:
-            await self._end(each)
+        await asyncio.gather(*(self._end(each) for each in kept))
 
     def _here(self) -> dict[str, _Kept[T]]:
         return self._of_loops.setdefault(asyncio.get_running_loop(), {})
@@ -120,6 +123,16 @@ class Clients(Generic[T]):
             logger.debug("a client did not close in order", exc_info=True)
 
 
+async def close_every() -> None:
+    """Close every client of this loop, of every kind, and what HTTP keeps: at its end, when nothing runs in it.
+    A system that does not let go is left to the process's end."""
+    closing = asyncio.gather(*(clients.close_all() for clients in list(_every)), http.close())
+    try:
+        await asyncio.wait_for(closing, CLOSE_SECONDS)
+    except TimeoutError:
+        logger.warning("not every connection was closed in order: they end with the process")
+
+
 async def _made(make: Callable[[], Awaitable[T]]) -> T:
     return await make()
 
@@ -127,3 +140,6 @@ async def _made(make: Callable[[], Awaitable[T]]) -> T:
 def _heard(task: asyncio.Task[T]) -> None:
     if not task.cancelled():
         task.exception()
+
+
+_every: WeakSet[Clients[Any]] = WeakSet()

@@ -18,6 +18,7 @@ from core import about
 from core.ids import encode
 from executors.base import TIMEOUT, Failed, Outcome
 from executors.isolated import Died
+from executors.reach.clients import close_every
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
 from jobs.lifecycle.reap import Reaped, lose
@@ -154,6 +155,7 @@ class Runner:
             await asyncio.wait_for(self._keeper.close(), RETRY_SECONDS)
         except (TimeoutError, DatabaseError):
             logger.warning("the lease could not be ended in order: it runs out by itself")
+        await close_every()
         self._attempts.close()
         for database in self._databases.values():
             database.close()

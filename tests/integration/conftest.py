@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-REMOTE = ("test_databases_", "test_events_", "test_functions_", "test_graphs_", "test_notifications_", "test_storage_")
+REMOTE = (
+    "test_databases_", "test_events_", "test_functions_", "test_graphs_", "test_notifications_",
+    "test_provider_conformance", "test_storage_",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from core.errors import Invalid
 from executors.base import Done, Failed, Outcome
 from executors.catalog.components import open_one
-from executors.providers.database import check, running
+from executors.providers.database import check, running, sqlite
 from tests.integration.database_world import Database, World, database, execute, with_stock, within
 from tests.servers.local import free_port
 
@@ -296,7 +296,7 @@ def test_a_link_that_was_put_there_later_is_refused_when_used(tmp_path: Path, fi
 
     failed = world.failed("count")
 
-    assert failed.code == "VALIDATION_ERROR"
+    assert failed.code == "FORBIDDEN"
     assert "LOCAL_PATHS_ALLOW" in failed.message
 
 
@@ -321,3 +321,42 @@ def test_what_postgresql_says_before_there_is_a_connection(words: str, code: str
 
     assert isinstance(failed, Failed)
     assert (failed.code, failed.retryable) == (code, retryable)
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.parametrize("operation", ["upsert", "raw"])
+def test_writers_of_one_sqlite_file_wait_for_each_other(tmp_path: Path, journal: str, operation: str) -> None:
+    """Each reads before it writes: a transaction that began as a reader's is refused at once when it would write."""
+    with database("sqlite", tmp_path) as made:
+        with_stock(made).execute(f"PRAGMA journal_mode = {journal}")
+        made.execute("INSERT INTO stock (sku, qty) VALUES ('a', 0)")
+        world = World("sqlite", made.url)
+        count = "UPDATE stock SET qty = qty + 1 WHERE sku = 'a'"
+        inputs: dict[str, dict[str, Any]] = {
+            "upsert": {"data": {"sku": "a", "qty": 7}, "conflictKeys": ["sku"]}, "raw": {"query": count},
+        }  # fmt: skip
+        calls = [world.operation(operation, inputs[operation]) for _ in range(40)]
+
+        async def all_of_them() -> list[Outcome]:
+            return await asyncio.gather(*(execute(call) for call in calls))
+
+        outcomes = within(all_of_them)
+
+        assert [outcome for outcome in outcomes if not isinstance(outcome, Done)] == []
+        assert made.rows("SELECT qty FROM stock") == [(7 if operation == "upsert" else 40,)]
+
+
+def test_a_sqlite_file_that_another_writer_holds_is_away_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    with database("sqlite", tmp_path) as made:
+        with_stock(made).execute("BEGIN IMMEDIATE")
+        world = World("sqlite", made.url)
+
+        failed = world.failed("insert", data={"sku": "a"})
+
+        assert (failed.code, failed.retryable) == ("SERVICE_UNAVAILABLE", True)
+        assert failed.message == "SQLite: database is locked"
+        assert world.done("count") == {"count": 0}  # who only reads waits for nobody
+        made.execute("ROLLBACK")

@@ -327,3 +327,49 @@ def test_a_private_address_is_refused_before_the_driver_connects(settings: Any) 
     failed = World("mongodb", "mongodb://127.0.0.1/shop").failed("count")
 
     assert (failed.code, failed.retryable) == ("FORBIDDEN", False)
+
+
+@pytest.mark.parametrize("when", ["while its client is made", "before its client is made"])
+def test_a_database_that_is_closed_leaves_no_client(when: str) -> None:
+    """A run that is taken away goes on in its thread for a moment, while its loop closes what it has kept."""
+    is_making, go_on = threading.Event(), threading.Event()
+    closed: list[str] = []
+
+    class Slow:
+        def __init__(self, url: str, **options: Any) -> None:
+            is_making.set()
+            go_on.wait(5)
+
+        def close(self) -> None:
+            closed.append("client")
+
+        def __getitem__(self, name: str) -> Any:
+            raise errors.ConnectionFailure("it is closed")
+
+    provider = MongoDB(Location(host="127.0.0.1", port=1, database="shop", scheme="mongodb"), client=Slow)
+    request = read_request("count", {}, type="mongodb", default_table="stock").request
+    told: list[str] = []
+
+    def run() -> None:
+        with pytest.raises(AttemptFailed) as caught:
+            provider.run(request, Attempt(5.0))
+        told.append(caught.value.failed.code)
+
+    closing, running = threading.Thread(target=provider.close), threading.Thread(target=run)
+    if when == "while its client is made":
+        running.start()
+        assert is_making.wait(5)
+        closing.start()
+        closing.join(0.1)  # it waits for the client, or has missed it
+    else:
+        closing.start()
+        closing.join(5)
+        running.start()
+    go_on.set()
+    for thread in (running, closing):
+        thread.join(5)
+
+    if when == "while its client is made":
+        assert closed == ["client"]
+    else:
+        assert (told, is_making.is_set()) == ([CANCELLED], False)

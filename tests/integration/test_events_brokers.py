@@ -20,7 +20,8 @@ from google.pubsub_v1.types import PublishRequest, PublishResponse
 from kombu.connection import Connection
 from moto.server import ThreadedMotoServer
 
-from executors.base import Done, Failed
+from executors.base import AttemptFailed, Done, Failed
+from executors.providers.broker.nats import open_publisher as open_nats
 from executors.providers.broker.sqs import failure
 from tests.integration.broker_systems import Kafka
 from tests.integration.broker_world import World
@@ -254,3 +255,29 @@ def test_pubsub_is_asked_as_googles_schema_says_with_a_token_that_its_account_si
     claims = jwt.decode(token, key.public_key(), algorithms=["RS256"], audience="https://pubsub.googleapis.com/")
     assert (claims["iss"], claims["sub"], jwt.get_unverified_header(token)["kid"]) == ("a@p-1.iam", "a@p-1.iam", "k1")
     assert base64.b64decode(json.loads(request.body)["messages"][0]["data"]) == b'{"n":1}'
+
+
+def test_nats_leaves_no_socket_of_a_connection_that_was_refused() -> None:
+    hung_up: list[bytes] = []
+    gone = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.9.0","max_payload":1000,"auth_required":true}\r\n')
+        writer.write(b"-ERR 'Authorization Violation'\r\n")
+        hung_up.append(await reader.read())  # until the other side hangs up
+        writer.close()
+        gone.set()
+
+    async def story() -> Failed:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        connection = {"servers": [f"127.0.0.1:{server.sockets[0].getsockname()[1]}"]}
+        with pytest.raises(AttemptFailed) as refused:
+            await open_nats(connection)
+        async with asyncio.timeout(5), server:
+            await gone.wait()
+        return refused.value.failed
+
+    failed = asyncio.run(story())
+
+    assert (failed.code, failed.retryable) == ("UNAUTHORIZED", False)
+    assert len(hung_up) == 1

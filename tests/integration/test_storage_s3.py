@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
+from urllib3 import PoolManager
 
 from executors.base import AttemptFailed, Done, Failed, Outcome
 from executors.catalog.components import Opened
-from executors.providers.storage import calls, stores, transfer
+from executors.providers.storage import calls, stores, transfer, wire
 from executors.providers.storage.check import check
 from executors.providers.storage.s3 import S3Store
 from executors.providers.storage.store import PART_BYTES, Store
 from tests.integration.storage_world import World
+from tests.servers.local import wait_until
 from tests.servers.objects import S3Server
 from tests.servers.receiver import Answer, Receiver
 
@@ -364,3 +368,23 @@ def test_a_saved_event_runs_its_operation(server: S3Server) -> None:
     failed = world.run("newest", most=5000)
     assert isinstance(failed, Failed)
     assert failed.message == "input.limit: must be a whole number between 1 and 1000"
+
+
+def test_a_call_that_is_cut_while_it_connects_leaves_no_socket(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = PoolManager()
+    wire.guard(manager)
+    running = calls._Running()
+
+    def cut_meanwhile(host: str, port: int) -> str:
+        running.cut()
+        return host
+
+    monkeypatch.setattr(wire, "checked", cut_meanwhile)
+
+    with pytest.raises(AttemptFailed, match="taken away"):
+        copy_context().run(running.run, lambda: manager.request("GET", receiver.url, retries=False))
+
+    gc.collect()  # a socket that nobody has closed warns here
+    wait_until(lambda: receiver.connections == 1 and not receiver.open_connections, "it is closed", seconds=5)

@@ -1,14 +1,19 @@
-"""Secrets in texts: every form of one is replaced, and a short one where it stands alone."""
+"""Secrets in what a run tells: every form of one is replaced, a short one where it stands alone, and the
+beginning of one that was cut off at the end."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from core.errors import Invalid
-from executors.base import redacted
+from executors.base import Failed, redacted, redacted_message
 from executors.catalog.schema import read_document
 from executors.catalog.sealed import secret_forms
-from executors.namespaces.component import redacted_value
+from executors.namespaces.component import redacted_value, without_secrets
+
+SECRET = "Tr0ub4dor-and-3"
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,34 @@ def test_a_secret_that_is_too_short_to_be_kept_out_of_texts_is_refused(given: di
     assert error.field == ("secrets.0.value" if "value" in given else "secrets.0.envs.prd")
     assert error.detail.startswith("has fewer than 4 characters: ")
     read_document({"envs": [{"slug": "prd"}], "secrets": [{"key": "PIN", "value": "abcd"}]}, "shop")
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("refused: Tr0ub4dor-and-", "refused: ***"),
+        ("refused: Tr0ub4do", "refused: ***"),
+        ("refused: Tr0ub4d", "refused: Tr0ub4d"),  # so little tells nothing, and words begin like that by chance
+        ("refused: Tr0ub4dor, it said", "refused: Tr0ub4dor, it said"),  # not cut off: another word
+        ("refused", "refused"),
+        ("", ""),
+    ],
+)
+def test_the_beginning_of_a_secret_at_the_end_is_not_shown(told: str, shown: str) -> None:
+    assert redacted_message(told, (SECRET,)) == shown
+
+
+@pytest.mark.parametrize("size", range(1, 60))
+def test_a_failure_cut_off_anywhere_shows_none_of_a_secret(size: int) -> None:
+    told = f"FATAL: no such thing as {SECRET}, or {SECRET}"[:size]
+    failed = Failed(code="VALIDATION_ERROR", message=told, retryable=False, result={"told": SECRET})
+
+    shown = without_secrets(failed, (SECRET,))
+
+    assert SECRET[:8] not in shown.message
+    assert shown.result == {"told": "***"}
+
+
+def test_longer_secrets_go_first() -> None:
+    secrets: Any = (SECRET, SECRET[:9])
+    assert redacted(f"{SECRET} {SECRET[:9]}", secrets) == "*** ***"

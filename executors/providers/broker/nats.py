@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import nats
 from nats import errors
 from nats.aio.client import Client
 from nats.js import errors as js_errors
@@ -76,15 +75,20 @@ async def _connected(endpoint: Endpoint, connection: Mapping[str, Any], said: li
     if endpoint.tls:
         options = {"tls": tls_context(endpoint.host, connection.get("ca")), "tls_hostname": endpoint.host}
     at = f"[{address}]" if ":" in address else address
+    client = Client()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            return await nats.connect(
+            await client.connect(
                 f"nats://{at}:{endpoint.port}", user=endpoint.username, password=endpoint.password,
                 token=connection.get("token"), name="ductape-jobs", allow_reconnect=False, error_cb=on_error,
                 connect_timeout=int(CONNECT_SECONDS),
                 max_reconnect_attempts=1, reconnect_time_wait=0, **options,
             )  # fmt: skip
-    except (errors.Error, OSError) as error:
+            return client
+    except BaseException as error:
+        await client.close()  # a connect that fails leaves its socket open
+        if not isinstance(error, (errors.Error, OSError)):
+            raise
         text = f"{said} {error!r}".lower()
         if "authorization" in text or "authentication" in text:
             raise AttemptFailed(UNAUTHORIZED, f"{where} refused the login") from None

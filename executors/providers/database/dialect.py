@@ -36,8 +36,8 @@ class Dialect(ABC):
         """An engine whose connections are checked before they are made. Connects to nothing yet."""
 
     @abstractmethod
-    def begin(self, connection: Connection, seconds: float) -> None:
-        """The statements of this transaction end within so many seconds each."""
+    def begin(self, connection: Connection, seconds: float, *, writes: bool) -> None:
+        """The statements of this transaction end within so many seconds each. `writes`: it may look before it writes."""
 
     @abstractmethod
     def abort(self, connection: Any) -> None:

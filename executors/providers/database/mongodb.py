@@ -17,6 +17,7 @@ from pymongo import MongoClient, UpdateOne, errors, uri_parser
 
 from core import clock
 from executors.base import (
+    CANCELLED,
     CONNECTION_ERROR,
     FORBIDDEN,
     SERVICE_UNAVAILABLE,
@@ -53,6 +54,7 @@ class MongoDB:
         self._make = client
         self._made: Any = None
         self._making = threading.Lock()
+        self._closed = False
 
     def run(self, request: Request, attempt: Attempt) -> dict[str, Any]:
         def work(database: Any) -> dict[str, Any]:
@@ -68,12 +70,16 @@ class MongoDB:
         return f"MongoDB {version}, database {self._location.database}"
 
     def close(self) -> None:
-        if self._made is not None:
-            self._made.close()
+        with self._making:  # a thread whose run was taken away may be making it
+            self._closed = True
+            if self._made is not None:
+                self._made.close()
 
     def _guarded(self, attempt: Attempt, work: Callable[[Any], T]) -> T:
         try:
             with self._making:  # the first runs of a worker come together: one client serves them all
+                if self._closed:
+                    raise AttemptFailed(CANCELLED, "the attempt was ended")
                 if self._made is None:
                     self._made = self._connected()
             database = self._made[self._location.database]

@@ -49,7 +49,7 @@ class MySQL(Dialect):
             pool_timeout=CONNECT_SECONDS,
         )  # fmt: skip
 
-    def begin(self, connection: Connection, seconds: float) -> None:
+    def begin(self, connection: Connection, seconds: float, *, writes: bool) -> None:
         driver: Any = connection.connection.dbapi_connection
         if "mariadb" in driver.server_version.lower():  # whatever the catalog calls it
             limit = f"max_statement_time = {max(0.001, round(seconds, 3))}"

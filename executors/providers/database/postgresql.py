@@ -53,7 +53,7 @@ class PostgreSQL(Dialect):
             pool_timeout=CONNECT_SECONDS,
         )  # fmt: skip
 
-    def begin(self, connection: Connection, seconds: float) -> None:
+    def begin(self, connection: Connection, seconds: float, *, writes: bool) -> None:
         connection.execute(
             text("SELECT set_config('statement_timeout', :ms, true)"), {"ms": str(max(1, round(seconds * 1000)))}
         )

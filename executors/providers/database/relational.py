@@ -33,7 +33,7 @@ from executors.providers.database.attempts import Attempt
 from executors.providers.database.columns import WrongValue
 from executors.providers.database.dialect import Dialect
 from executors.providers.database.raw_sql import take_apart
-from executors.providers.database.requests import Conflict, Request
+from executors.providers.database.requests import WRITING, Conflict, Request
 from executors.providers.database.shown import Kept, shown
 from executors.providers.database.statements import Statements
 
@@ -76,7 +76,7 @@ class Relational:
         self._closed = True  # a thread may still use a connection: it is closed then
         self._engine.dispose()
 
-    def _transaction(self, attempt: Attempt, work: Callable[[Connection], T]) -> T:
+    def _transaction(self, attempt: Attempt, work: Callable[[Connection], T], *, writes: bool = False) -> T:
         """Commits what `work` did, unless it raises or the attempt was ended meanwhile."""
         try:
             attempt.left()
@@ -85,7 +85,7 @@ class Relational:
                 try:
                     with attempt.may_abort(lambda: self._dialect.abort(driver)):
                         with connection.begin():
-                            self._dialect.begin(connection, attempt.left())
+                            self._dialect.begin(connection, attempt.left(), writes=writes)
                             answer = work(connection)
                             attempt.left()
                 finally:
@@ -110,7 +110,7 @@ class Relational:
             table = self._table(connection, request.table)
             return _VERBS[request.verb](self, connection, Statements(self._dialect, table), request)
 
-        return self._transaction(attempt, work)
+        return self._transaction(attempt, work, writes=request.verb in WRITING)
 
     def _has_changed(self, name: str, attempt: Attempt) -> bool:
         """Whether a table has other columns than when it was looked at."""

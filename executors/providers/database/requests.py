@@ -13,6 +13,7 @@ from typing import Any
 ROWS = 1000  # of one answer, where the input sets no limit
 MOST_ROWS = 10_000  # that a limit may ask for, and that one input may write
 MOST_BYTES = 1024 * 1024  # of the rows of one answer, as JSON: past that it is cut
+WRITING = frozenset({"insert", "update", "delete", "upsert"})  # verbs that look at a table and then write to it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from executors.base import VALIDATION_ERROR, AttemptFailed
+from executors.base import FORBIDDEN, VALIDATION_ERROR, AttemptFailed
 from executors.catalog.components import Opened
 from executors.providers.database.attempts import Attempt
 from executors.providers.database.requests import Request
-from executors.providers.database.urls import Location, WrongUrl, read_url
+from executors.providers.database.urls import ForbiddenFile, Location, WrongUrl, read_url
 from executors.reach.clients import Clients
 from executors.reach.threads import Threads
 
@@ -68,7 +68,8 @@ async def _made(opened: Opened) -> Client:
         location = read_url(str(opened.connection.get("connection_url", "")), opened.type)
     except WrongUrl as error:
         detail = f"the connection_url of {opened.found} {error}"
-        raise AttemptFailed(VALIDATION_ERROR, detail) from None
+        code = FORBIDDEN if isinstance(error, ForbiddenFile) else VALIDATION_ERROR
+        raise AttemptFailed(code, detail) from None
     return Client(await threads.run(_provider, opened.type, location), asyncio.Semaphore(AT_ONCE))
 
 

@@ -56,11 +56,12 @@ class SQLite(Dialect):
             pool_timeout=CONNECT_SECONDS,
         )  # fmt: skip
 
-    def begin(self, connection: Connection, seconds: float) -> None:
+    def begin(self, connection: Connection, seconds: float, *, writes: bool) -> None:
         driver: Any = connection.connection.dbapi_connection
         until = time.monotonic() + seconds
         driver.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
-        driver.execute("BEGIN")
+        # One that has read is refused at once when it would write beside another writer: it would not even wait.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     def abort(self, connection: Any) -> None:
         connection.interrupt()

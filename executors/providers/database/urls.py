@@ -55,6 +55,10 @@ class WrongUrl(ValueError):
     """Not such a URL. The message shows no part of it that may be secret."""
 
 
+class ForbiddenFile(WrongUrl):
+    """A file that may not be reached."""
+
+
 def read_url(text: str, type: str) -> Location:
     """Raises WrongUrl."""
     if type == "sqlite" and text.startswith("/"):
@@ -114,5 +118,5 @@ def _file(path: str, host: str, options: dict[str, str]) -> Location:
         raise WrongUrl("must name a file by its absolute path: sqlite:////folder/file.sqlite3 (four slashes)")
     wrong = wrong_path(path)
     if wrong is not None:
-        raise WrongUrl(wrong)
+        raise ForbiddenFile(wrong)
     return Location(path=path, options=options, scheme="sqlite")

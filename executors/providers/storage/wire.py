@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib3 import PoolManager
 from urllib3.connectionpool import HTTPConnectionPool
 
+from executors.base import AttemptFailed
 from executors.providers.storage import calls
 from executors.reach.addresses import checked
 
@@ -55,7 +56,11 @@ class _Guarded:
             sock = super()._new_conn()  # type: ignore[misc]  # of the class it goes before
         finally:
             self._dns_host = name
-        calls.uses(sock)
+        try:
+            calls.uses(sock)
+        except AttemptFailed:
+            sock.close()  # it was cut while it connected: nobody else has it yet
+            raise
         return sock
 
     def connect(self) -> None:

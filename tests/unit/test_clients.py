@@ -1,0 +1,84 @@
+"""Clients that are kept per target: all of a loop's are closed at its end, whatever kind they are of."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from executors import isolated
+from executors.base import Done
+from executors.reach.clients import Clients, close_every
+
+
+def test_every_client_of_a_loop_is_closed_at_its_end_also_where_one_fails() -> None:
+    closed: list[str] = []
+
+    async def fails(name: str) -> None:
+        closed.append(name)
+        raise OSError("the server is gone")
+
+    brokers: Clients[str] = Clients(fails)
+    databases: Clients[str] = Clients(closed.append)
+
+    async def made(name: str) -> str:
+        return name
+
+    async def uses(name: str) -> None:
+        for clients in (brokers, databases):
+            for number in (1, 2):
+                async with clients.use(f"{name}-{number}", partial(made, f"{name}-{number}")):
+                    pass
+
+    async def elsewhere() -> None:
+        await uses("other")
+
+    async def story() -> None:
+        await uses("a")
+        await close_every()
+
+    other = asyncio.new_event_loop()
+    other.run_until_complete(elsewhere())
+    asyncio.run(story())
+
+    assert sorted(closed) == ["a-1", "a-1", "a-2", "a-2"]
+    other.run_until_complete(close_every())
+    other.close()
+    assert sorted(closed)[4:] == ["other-1", "other-1", "other-2", "other-2"]
+
+
+def test_a_client_that_is_closed_is_made_anew_when_it_is_wanted_again() -> None:
+    made: list[int] = []
+    clients: Clients[int] = Clients(lambda client: None)
+
+    async def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    async def story() -> list[int]:
+        got = []
+        for _ in range(2):
+            async with clients.use("a", make) as client:
+                got.append(client)
+            await close_every()
+        return got
+
+    assert asyncio.run(story()) == [0, 1]
+
+
+def test_an_isolated_run_closes_what_it_has_connected_to() -> None:
+    closed: list[str] = []
+    clients: Clients[str] = Clients(closed.append)
+
+    class Connects:
+        async def execute(self, call: Any) -> Done:
+            async def made() -> str:
+                return "client"
+
+            async with clients.use("a", made):
+                return Done({})
+
+    executor: Any = Connects()
+    for _ in range(2):  # one process, a loop for each
+        assert asyncio.run(isolated._run(executor, None)) == Done({})  # type: ignore[arg-type]
+    assert closed == ["client", "client"]
