@@ -25,7 +25,7 @@ from executors.catalog.entries import ComponentEntry, Keep, Secrets, with_values
 from executors.catalog.kinds import Kind
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.reading import Problems
-from executors.catalog.removing import Removal, Row
+from executors.catalog.removing import Removal, Row, values_held
 from executors.catalog.schema import Document, SecretEntry
 from executors.catalog.sealed import open_sealed
 from executors.catalog.values import Unreadable
@@ -165,6 +165,7 @@ class _Storing:
 
     def run(self) -> Difference:
         self.product = self._store_product()
+        before = values_held(self.product.pk)
         self._store_environments()
         self._store_secrets()
         for declaration in declarations.ALL:
@@ -178,6 +179,8 @@ class _Storing:
         self._remove((f"envs.{slug}", row) for slug, row in self.environments.items() if slug not in named)
         self.problems.raise_if_any()
         self._remove_now()
+        if not self.force:
+            Removal(self.product.pk, self.tag).refuse_lost(before)
         if self.difference.created or self.difference.updated or self.difference.removed:
             Product.objects.filter(pk=self.product.pk).update(catalog_version=F("catalog_version") + 1)
         return self.difference

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 from core.errors import Conflict, FieldError
 from core.tenancy.models import Environment
@@ -25,6 +26,21 @@ _OF_AN_APP = frozenset({"variables", "constants"})  # which it holds for whoever
 Row = Component | Connection | SavedEvent | Secret | SessionConfig | Cache | Environment
 
 
+Held = tuple[int, Reference]  # in an environment
+
+
+def values_held(product_id: int) -> frozenset[Held]:
+    """The variables and constants of a product's apps that stand for something."""
+    environments = list(Environment.objects.filter(product_id=product_id).values_list("pk", flat=True))
+    apps = Component.objects.filter(product_id=product_id, kind="app").prefetch_related("connections")
+    return frozenset(
+        (environment_id, Reference(kind, (app.tag, key)))
+        for app in apps
+        for environment_id in environments
+        for kind, key, _ in _values(app, environment_id)
+    )
+
+
 class Removal:
     """What is asked before parts of one product's catalog go. It reads what is needed once: make one for each time."""
 
@@ -40,12 +56,21 @@ class Removal:
             told = f"environment {row.slug!r} of product {self._tag!r}"
             self._refuse_with_jobs(told, frozenset({row.pk}), path)
             return
-        parts = list(self._parts(row))
-        count = sum(map(uses, parts))
-        if count:
-            needing = "an unfinished job needs" if count == 1 else f"{count} unfinished jobs need"
-            way_out = "cancel what is not to run any more, or remove it all the same with force=true"
-            raise _in_use(f"{needing} {parts[0]}: {way_out}", count, path)
+        _refuse(list(self._parts(row)), path)
+
+    def refuse_lost(self, before: frozenset[Held]) -> None:
+        """The same for variables and constants of apps that stood for something before, and do no more: with their
+        app, their connection or a default. Called when all is stored and removed."""
+        lost: dict[int, set[Reference]] = {}
+        for environment_id, reference in before - values_held(self._product_id):
+            if environment_id in self._environments:
+                lost.setdefault(environment_id, set()).add(reference)
+        needed = {pk: each for pk, each in lost.items() if uses(self._value("", frozenset(each), pk))}
+        for reference in sorted({each for listed in needed.values() for each in listed}, key=str):
+            kind, (app, key) = reference.kind.lower(), reference.names
+            told = f"{kind} {key!r} of app {app!r}"
+            here = sorted(pk for pk, each in needed.items() if reference in each)
+            _refuse([self._value(told, frozenset({reference}), pk) for pk in here], f"apps.{app}.{kind}s.{key}")
 
     def refuse_product(self) -> None:
         """Raise Conflict with the number of jobs that the product has, those that have ended too."""
@@ -82,8 +107,9 @@ class Removal:
                 told = f"event {row.tag!r} of {row.component.kind} {row.component.tag!r}"
                 yield self._component(row.component, told, event=row.tag)
             case Secret():
+                references = frozenset({Reference("Secret", (row.key,))})
                 for environment_id in sorted(self._environments_of(row)):
-                    yield self._secret(row, environment_id)
+                    yield self._value(f"secret {row.key!r}", references, environment_id)
             case SessionConfig() | Cache():
                 kind = (declarations.SESSIONS if isinstance(row, SessionConfig) else declarations.CACHES).name
                 told = f"{kind} {row.tag!r}"
@@ -107,30 +133,23 @@ class Removal:
         own = Secret.objects.filter(product_id=self._product_id, key=secret.key, environment__isnull=False)
         return self._environments - frozenset(own.values_list("environment_id", flat=True))
 
-    def _secret(self, secret: Secret, environment_id: int) -> Part:
-        reference = Reference("Secret", (secret.key,))
-        wanted = frozenset({reference, *self._holders(reference, environment_id)})
+    def _value(self, told: str, references: frozenset[Reference], environment_id: int) -> Part:
+        """What references stand for in an environment."""
+        holding = {
+            Reference(kind, (app.tag, name))
+            for app in self._components
+            for kind, name, value in _values(app, environment_id)
+            if references & references_anywhere(value)
+        }
+        wanted = references | holding
         return Part(
-            kind="secret",
-            tag=secret.key,
-            told=f"secret {secret.key!r}",
+            kind="value",
+            tag="",
+            told=told,
             environment_ids=frozenset({environment_id}),
             named=with_features(self._users(wanted, environment_id), self._steps),
             references=wanted,
         )
-
-    def _holders(self, reference: Reference, environment_id: int) -> Iterator[Reference]:
-        """The variables and constants of apps that hold it in an environment."""
-        for app in (component for component in self._components if component.kind == "app"):
-            declared = app.settings.get("variables", {})
-            variables = {name: each["default"] for name, each in declared.items() if "default" in each}
-            if (connection := _connection(app, environment_id)) is not None:
-                variables |= connection.settings.get("variables", {})
-            constants = {name: each["value"] for name, each in app.settings.get("constants", {}).items()}
-            for kind, values in (("Variable", variables), ("Constant", constants)):
-                for name, value in values.items():
-                    if reference in references_anywhere(value):
-                        yield Reference(kind, (app.tag, name))
 
     def _users(self, wanted: frozenset[Reference], environment_id: int) -> Iterator[Named]:
         """The components, events and features that refer to one of these in an environment."""
@@ -171,6 +190,27 @@ def _references(row: Component | Connection) -> frozenset[Reference]:
     kind = (row if isinstance(row, Component) else row.component).kind
     held = _OF_AN_APP if kind == "app" else frozenset()
     return references_anywhere([sealed, {name: row.settings[name] for name in row.settings.keys() - held}])
+
+
+def _values(app: Component, environment_id: int) -> Iterator[tuple[str, str, Any]]:
+    """(kind, key, value) of the variables and constants that an app has in an environment."""
+    if app.kind != "app":
+        return
+    declared = app.settings.get("variables", {})
+    variables = {key: each["default"] for key, each in declared.items() if "default" in each}
+    if (connection := _connection(app, environment_id)) is not None:
+        variables |= connection.settings.get("variables", {})
+    for key, value in variables.items():
+        yield "Variable", key, value
+    for key, each in app.settings.get("constants", {}).items():
+        yield "Constant", key, each["value"]
+
+
+def _refuse(parts: list[Part], path: str) -> None:
+    if count := sum(map(uses, parts)):
+        needing = "an unfinished job needs" if count == 1 else f"{count} unfinished jobs need"
+        way_out = "cancel what is not to run any more, or remove it all the same with force=true"
+        raise _in_use(f"{needing} {parts[0]}: {way_out}", count, path)
 
 
 def _in_use(detail: str, count: int, path: str) -> Conflict:

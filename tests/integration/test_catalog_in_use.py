@@ -221,6 +221,62 @@ def test_a_job_that_needs_a_secret_twice_is_one() -> None:
     assert removed("/secrets/OF_APP") == (409, 1)
 
 
+VARIABLE, CONSTANT = {"body": {"a": "$Variable{mail}{V}"}}, {"body": {"a": "$Constant{mail}{C}"}}
+CHANGES = [
+    ("PATCH", "/apps/mail", {"variables": None}, VARIABLE, "apps.mail.variables.V"),
+    ("PATCH", "/apps/mail", {"constants": None}, CONSTANT, "apps.mail.constants.C"),
+    ("PATCH", "/apps/mail", {"constants": [{"key": "D", "type": "string", "value": "x"}]}, CONSTANT, "apps.mail.constants.C"),
+    ("PUT", "/catalog", {"apps": [{"tag": "mail"}]}, CONSTANT, "apps.mail.constants.C"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "body", "input", "field"), CHANGES)
+def test_a_variable_or_constant_that_an_unfinished_job_uses_is_taken_away_by_force_only(
+    method: str, path: str, body: Any, input: Any, field: str
+) -> None:
+    job("events", {"broker": "main", "event": "t"}, input=input)
+    before = call("GET", "/catalog").json()
+
+    refused = call(method, path, body)
+
+    assert (refused.status_code, refused.json()["code"], refused.json()["jobs"]) == (409, "in_use", 1)
+    assert [error["field"] for error in refused.json()["errors"]] == [field]
+    assert call("GET", "/catalog").json() == before
+    assert call(method, f"{path}?force=true", body).status_code == 200
+
+
+def test_what_an_app_holds_for_a_job_of_another_component_goes_with_it_by_force_only() -> None:
+    job("events", {"broker": "main", "event": "t"}, input=CONSTANT)
+    assert removed("/apps/mail/envs/prd") == (204, None)
+    refused = call("DELETE", "/apps/mail")
+    assert (refused.status_code, refused.json()["jobs"]) == (409, 1)
+    assert "an unfinished job needs constant 'C' of app 'mail'" in refused.json()["detail"]
+    assert call("DELETE", "/apps/mail?force=true").status_code == 204
+
+
+def test_a_variable_that_an_environment_sets_goes_with_the_connection_by_force_only() -> None:
+    variables = [{"key": "V", "type": "string"}]
+    connection = {"base_url": "https://mail.example", "variables": {"V": "x"}}
+    assert (
+        call(
+            "PATCH", "/apps/mail", {"variables": variables, "envs": {"prd": connection, "dev": connection}}
+        ).status_code
+        == 200
+    )
+    job("events", {"broker": "main", "event": "t"}, input=VARIABLE)
+    assert removed("/apps/mail/envs/dev") == (204, None)
+    assert removed("/apps/mail/envs/prd") == (409, 1)
+    without = {"base_url": "https://mail.example"}
+    assert call("PUT", "/apps/mail/envs/prd", without).json()["code"] == "in_use"
+    assert call("PUT", "/apps/mail/envs/prd?force=true", without).status_code == 200
+
+
+def test_a_variable_that_keeps_a_value_is_not_lost() -> None:
+    job("events", {"broker": "main", "event": "t"}, input=VARIABLE)
+    changed = {"variables": [{"key": "V", "type": "string", "default": "other"}], "constants": None}
+    assert call("PATCH", "/apps/mail", changed).status_code == 200
+
+
 def test_environments_and_products_with_jobs_tell_how_many() -> None:
     complete(claim_one(action(schedule=None)))
     action(env="dev")

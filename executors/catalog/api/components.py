@@ -87,9 +87,11 @@ class OfAKind(APIView):
         etag = etag_of(self.found(product, tag))
         return Response(self.shown(request, product, tag), status=status, headers={"ETag": etag})
 
-    def store(self, request: Request, product: Product, entry: Mapping[str, Any], prefix: str = "") -> None:
+    def store(
+        self, request: Request, product: Product, entry: Mapping[str, Any], prefix: str = "", *, force: bool = False
+    ) -> None:
         plural = self.kind.plural
-        store(request, product, {plural: [entry]}, f"{plural}.0" + (f".{prefix}" if prefix else ""))
+        store(request, product, {plural: [entry]}, f"{plural}.0" + (f".{prefix}" if prefix else ""), force=force)
 
     def unchanged(self, request: Request, component: Component) -> None:
         """Raise Changed where the caller read another one than is there. Inside the transaction that writes."""
@@ -125,14 +127,14 @@ class ComponentView(OfAKind):
     @transaction.atomic
     def patch(self, request: Request, product: str, tag: str) -> Response:
         """Change the fields that are given; `null` takes one away. Connections and events that are not named stay."""
-        found = writable(request, product, lock=True)
+        found, force = writable(request, product, lock=True), force_of(request)
         given = body_of(request)
         if given.get("tag", tag) != tag:
             raise Invalid.field("tag", f"cannot be changed: make a new {self.kind.name}")
         component = self.found(found, tag)
         self.unchanged(request, component)
         entry = {**editing.component_entry(component), **given}
-        self.store(request, found, {name: value for name, value in entry.items() if value is not None})
+        self.store(request, found, {name: value for name, value in entry.items() if value is not None}, force=force)
         return self.answer(request, found, tag)
 
     @transaction.atomic
@@ -151,13 +153,13 @@ class ConnectionView(OfAKind):
     @transaction.atomic
     def put(self, request: Request, product: str, tag: str, env: str) -> Response:
         """Address, credentials (write-only) and what else holds in this environment, as a whole."""
-        found = writable(request, product, lock=True)
+        found, force = writable(request, product, lock=True), force_of(request)
         component = self.found(found, tag)
         self.unchanged(request, component)
         if not found.environments.filter(slug=env.replace("\x00", "")).exists():
             raise NotFound(f"product {found.tag!r} has no environment {env[:60]!r}", code="env_not_found")
         entry = {**editing.component_entry(component), "envs": {env: body_of(request)}}
-        self.store(request, found, entry, f"envs.{env}")
+        self.store(request, found, entry, f"envs.{env}", force=force)
         return Response(self.shown(request, found, tag)["envs"][env], headers={"ETag": etag_of(component)})
 
     @transaction.atomic
@@ -282,7 +284,7 @@ OPERATIONS: dict[type[OfAKind], dict[str, tuple[str, str, dict[str, Any]]]] = {
         "patch": (
             "{plural}_update",
             "Change a {name}",
-            {**_BODY, "parameters": [IF_MATCH, ETAG], "responses": {200: OBJECT, **_PROBLEMS}},
+            {**_BODY, "parameters": [FORCE, IF_MATCH, ETAG], "responses": {200: OBJECT, **_PROBLEMS}},
         ),
         "delete": (
             "{plural}_delete",
@@ -294,7 +296,7 @@ OPERATIONS: dict[type[OfAKind], dict[str, tuple[str, str, dict[str, Any]]]] = {
         "put": (
             "{plural}_connect",
             "Connect a {name} in an environment",
-            {**_BODY, "parameters": [IF_MATCH, ETAG], "responses": {200: OBJECT, **_PROBLEMS}},
+            {**_BODY, "parameters": [FORCE, IF_MATCH, ETAG], "responses": {200: OBJECT, **_PROBLEMS}},
         ),
         "delete": (
             "{plural}_disconnect",

@@ -53,10 +53,10 @@ def unchanged(request: Request, current: Callable[[], str | None]) -> None:
     check_match(request.headers.get("If-Match"), current)
 
 
-def store(request: Request, product: Product, part: Mapping[str, Any], prefix: str) -> None:
+def store(request: Request, product: Product, part: Mapping[str, Any], prefix: str, *, force: bool = False) -> None:
     """Store it; problems are told at the fields of the body that was sent."""
     try:
-        editing.store_part(product.tag, part, actor=principal_of(request).name)
+        editing.store_part(product.tag, part, actor=principal_of(request).name, force=force)
     except Invalid as error:
         problems = [
             FieldError(problem.field.removeprefix(f"{prefix}.").removeprefix(prefix), problem.code, problem.detail)
