@@ -18,7 +18,7 @@ from executors.namespaces.component import ComponentExecutor
 from executors.namespaces.graphs import run_operation
 from executors.providers.graph.kind import options_known, template_of
 from executors.providers.graph.requests import wrong_request
-from executors.providers.graph.templates import filled, names_in
+from executors.templates import filled, names_in
 
 
 class GraphsActionExecutor(ComponentExecutor):
@@ -49,7 +49,9 @@ class GraphsActionExecutor(ComponentExecutor):
         for error in _missing(found, input):
             raise AttemptFailed(VALIDATION_ERROR, f"{found}: {error.field} {error.detail}")
         template = opened_texts(template_of(found.event_settings), lambda text: open_references(text, found.values))
-        return await run_operation(call, opened, found.event_settings["operation"], filled(template, input), "input")
+        return await run_operation(
+            call, opened, found.event_settings["operation"], filled(template, input.__getitem__), "input"
+        )
 
 
 def _references(found: Found) -> list[Reference]:

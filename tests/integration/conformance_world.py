@@ -31,7 +31,7 @@ from tests.integration.notification_world import Kept
 
 SCHEDULED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TAG = "the-one"
-PLANTED = "planted-1nput-s3cret"  # what $Secret{PLANTED} is, in the input of the event that goes well
+PLANTED = "planted-1nput/s3cret+="  # what $Secret{PLANTED} is, in the input of the event that goes well
 LOGIN = "planted-l0gin-s3cret"  # the password or key by which a system is reached, where it may be any
 _runs = itertools.count(1)
 GREETING_SECONDS = 0.2

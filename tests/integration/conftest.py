@@ -6,7 +6,7 @@ import pytest
 
 REMOTE = (
     "test_databases_", "test_events_", "test_functions_", "test_graphs_", "test_notifications_",
-    "test_provider_conformance", "test_storage_",
+    "test_provider_conformance", "test_secrets_nowhere", "test_storage_",
 )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from executors.providers.graph.cypher import LONGEST_RESULT, Params, Rows, Var
 from executors.providers.graph.names import NAME, quoted
 from executors.providers.graph.places import place_of
 from executors.providers.graph.requests import OPERATIONS, operation_named, wrong_request
-from executors.providers.graph.templates import filled, names_in
 from executors.providers.graph.where import condition, wrong_where
 
 
@@ -92,15 +91,6 @@ def test_conditions_say_what_was_meant() -> None:
 )  # fmt: skip
 def test_operations_are_known_in_any_spelling(written: str, name: str | None) -> None:
     assert operation_named(written) == name
-
-
-def test_templates_keep_types_and_look_into_nothing_else() -> None:
-    template = {"a": "{{x}}", "b": ["{{ y }}", "{{x}}-{{y}}"], "c": "{x}", "d": 1}
-
-    assert sorted(names_in(template)) == ["x", "x", "y", "y"]
-    assert filled(template, {"x": [1], "y": "{{x}}"}) == {"a": [1], "b": ["{{x}}", "[1]-{{x}}"], "c": "{x}", "d": 1}
-    assert isinstance(filled("{{x}}", {"x": Unknown("$Secret{A}")}), Unknown)
-    assert isinstance(filled("{{x}}", {}), Unknown)
 
 
 @pytest.mark.parametrize(

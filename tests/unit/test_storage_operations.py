@@ -10,7 +10,7 @@ from executors.expressions import Moment, Unknown
 from executors.providers.storage import failures
 from executors.providers.storage.names import family, guessed_type, wrong_name, wrong_prefix
 from executors.providers.storage.operations import OPERATIONS, canonical, completed, problems
-from executors.providers.storage.templates import as_unknown, placeholders
+from executors.templates import filled
 
 
 def told(operation: str, type: str = "s3", partly: bool = False, **given: Any) -> dict[str, str]:
@@ -120,7 +120,6 @@ def test_a_saved_event_is_completed_by_its_placeholders_and_by_what_it_leaves_op
     assert values == {
         "fileName": "dump-{{n}}-5.json", "content": [{"a": "{{day}}"}], "mimeType": "application/json",
     }  # fmt: skip
-    assert placeholders(template) == ["day", "n", "rows"]
     values, errors = completed("upload", {"fileName": "a"}, {"buffer": "aGk=", "mimeType": "a/b"}, "input")
     assert (values, errors) == ({"fileName": "a", "buffer": "aGk=", "mimeType": "a/b"}, [])
 
@@ -139,7 +138,7 @@ def test_what_a_saved_event_does_not_take_is_told() -> None:
 
 
 def test_a_placeholder_in_a_template_may_become_anything() -> None:
-    template = as_unknown({"fileName": "{{a}}", "limit": "x{{b}}", "c": [1, "d"]})
+    template = filled({"fileName": "{{a}}", "limit": "x{{b}}", "c": [1, "d"]}, Unknown)
 
     assert [isinstance(value, Unknown) for value in (template["fileName"], template["limit"])] == [True, True]
     assert template["c"] == [1, "d"]

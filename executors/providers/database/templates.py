@@ -1,12 +1,10 @@
 """Saved actions: a template with `{{placeholders}}`, and the request it is with the values of an input. Pure.
 
-A text that is one placeholder becomes its value, of whatever type; within a longer text it becomes text.
 A name is looked for in `data`, `query` and `filter` of the input where these are objects, then in the input itself.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,15 +12,15 @@ from typing import Any
 from core import clock
 from core.errors import FieldError
 from core.fields import dotted, nearest
-from executors.expressions import Unknown, check_expressions, plain, resolve_known
+from executors.expressions import Unknown, check_expressions, resolve_known
 from executors.providers.database.reading import Read, holds_unknown, read_request
+from executors.templates import PLACEHOLDER, filled, names_in
 
 OPERATIONS = {
     "QUERY": "query", "INSERT": "insert", "UPDATE": "update", "DELETE": "delete", "UPSERT": "upsert",
     "AGGREGATE": "aggregate", "RAW_SQL": "raw",
 }  # fmt: skip
 ALIASES = {"READ": "QUERY", "FIND": "QUERY", "CREATE": "INSERT", "RAW": "RAW_SQL"}
-_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.\-]{0,119})\s*\}\}")
 _GROUPS = ("data", "query", "filter")
 _FIXED = {"RAW_SQL": ("query", "sql")}  # a value in these would be part of the statement
 
@@ -51,26 +49,14 @@ def input_of(event: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def names_in(value: Any) -> Iterator[str]:
-    """The placeholders of a template."""
-    if isinstance(value, str):
-        yield from (found[1] for found in _PLACEHOLDER.finditer(value))
-    elif isinstance(value, Mapping):
-        for member in value.values():
-            yield from names_in(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from names_in(member)
-
-
 def wrong_template(event: Mapping[str, Any], *, type: str, default_table: str) -> Iterator[FieldError]:
     """What is wrong with a saved action whatever its input will be; paths are the event's own."""
     operation = event["operation"]
     for at, text in _keys(event.get("template"), "template"):
-        if _PLACEHOLDER.search(text):
+        if PLACEHOLDER.search(text):
             yield FieldError(at, "invalid", "a placeholder can be a value, not the name of a field")
     fixed = [event.get("table"), *((event.get("template") or {}).get(name) for name in _FIXED.get(operation, ()))]
-    if any(isinstance(text, str) and _PLACEHOLDER.search(text) for text in fixed):
+    if any(isinstance(text, str) and PLACEHOLDER.search(text) for text in fixed):
         detail = "no placeholder can stand here: values are bound, never put into a statement"
         yield FieldError("template", "invalid", f"{detail}. Write $1 in the query, and {{{{name}}}} in params")
         return
@@ -84,7 +70,7 @@ def wrong_template(event: Mapping[str, Any], *, type: str, default_table: str) -
         yield FieldError("template", "expression_unsupported", detail)
         return
     read = read_request(
-        OPERATIONS[operation], fill(written, None), type=type, default_table=default_table, path="template"
+        OPERATIONS[operation], filled(written, Unknown), type=type, default_table=default_table, path="template"
     )
     yield from read.errors
 
@@ -103,35 +89,8 @@ def request_of(
     event: Mapping[str, Any], input: Mapping[str, Any], *, type: str, default_table: str, now: datetime
 ) -> Read:
     """What the action asks for with this input, which lacks nothing. $Now() in the template is `now`."""
-    filled = fill(resolve_known(input_of(event), now=now), _values(input))
-    return read_request(OPERATIONS[event["operation"]], filled, type=type, default_table=default_table)
-
-
-def fill(value: Any, values: Mapping[str, Any] | None) -> Any:
-    """The template with its placeholders replaced; without values, each is unknown."""
-    if isinstance(value, str):
-        return _filled(value, values)
-    if isinstance(value, Mapping):
-        return {name: fill(member, values) for name, member in value.items()}
-    return [fill(member, values) for member in value] if isinstance(value, list) else value
-
-
-def _filled(text: str, values: Mapping[str, Any] | None) -> Any:
-    if "{{" not in text or _PLACEHOLDER.search(text) is None:
-        return text
-    if values is None:
-        return Unknown(text)
-    whole = _PLACEHOLDER.fullmatch(text)
-    if whole is not None:
-        return values.get(whole[1])
-    parts = [values.get(name) for name in names_in(text)]
-    if any(isinstance(part, Unknown) for part in parts):
-        return Unknown(text)
-    return _PLACEHOLDER.sub(lambda found: _text(values.get(found[1])), text)
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else plain(value) if isinstance(value, (str, int, float, bool)) else str(value)
+    made = filled(resolve_known(input_of(event), now=now), _values(input).get)
+    return read_request(OPERATIONS[event["operation"]], made, type=type, default_table=default_table)
 
 
 def _values(input: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from executors.catalog.shapes import Anything, Text, texts_in
 from executors.expressions import ExpressionError, Unknown, references_in
 from executors.providers.graph.places import wrong_url
 from executors.providers.graph.requests import OPERATIONS, folded_operation, wrong_operation, wrong_request
-from executors.providers.graph.templates import filled
 from executors.reach.paths import wrong_path
+from executors.templates import filled
 
 _BOLT = {
     # Always sealed: it is where a password often is.
@@ -58,7 +58,7 @@ def template_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 def options_known(settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The options that values make of it, before a run: what refers to something, and placeholders without a value,
     are Unknown."""
-    options: dict[str, Any] = filled(_known(template_of(settings)), values)
+    options: dict[str, Any] = filled(_known(template_of(settings)), lambda name: values.get(name, Unknown(name)))
     return options
 
 

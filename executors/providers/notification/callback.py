@@ -19,7 +19,7 @@ from executors.exchange.placing import Placed
 from executors.exchange.urls import url_of
 from executors.providers.notification.delivery import Accepted, Callback, Occasion, OneByOne
 from executors.providers.notification.exchange import EXCHANGE_SECONDS, raised
-from executors.providers.notification.templates import as_text
+from executors.templates import as_text
 
 _MOST_BYTES = 64 * 1024
 

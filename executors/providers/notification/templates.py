@@ -10,22 +10,20 @@ from collections.abc import Callable, Mapping
 from html import escape, unescape
 from typing import Any
 
-from core import strictjson
-from executors.expressions import plain
 from executors.expressions.values import open_references
+from executors.templates import MISSING, as_text, within
 
+# A part of an input may name its values by numbers.
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z0-9_][A-Za-z0-9_.\-]{0,119})\s*\}\}")
-_MISSING = object()
 
 
 def filled(template: str, values: Mapping[str, Any], *, escaped: Callable[[str], str] = str) -> str:
     """The template with each `{{name}}` that has a value replaced by its text, which `escaped` makes safe."""
 
-    def text(match: re.Match[str]) -> str:
-        value = _value(match[1], values)
-        return match[0] if value is _MISSING else escaped(as_text(value))
+    def written(name: str, value: Any) -> str:
+        return escaped(as_text(value))
 
-    return _PLACEHOLDER.sub(text, _as_written(template))
+    return within(_as_written(template), lambda name: _value(name, values), written, pattern=_PLACEHOLDER)
 
 
 def filled_html(template: str, values: Mapping[str, Any]) -> str:
@@ -37,22 +35,13 @@ def filled_value(template: Any, values: Mapping[str, Any]) -> Any:
     """The same of every text in a JSON value; a text that is one placeholder takes the value with its type."""
     if isinstance(template, str):
         whole = _PLACEHOLDER.fullmatch(template)
-        value = _value(whole[1], values) if whole else _MISSING
-        return filled(template, values) if value is _MISSING else value
+        value = _value(whole[1], values) if whole else MISSING
+        return filled(template, values) if value is MISSING else value
     if isinstance(template, Mapping):
         return {filled(name, values): filled_value(member, values) for name, member in template.items()}
     if isinstance(template, list):
         return [filled_value(member, values) for member in template]
     return template
-
-
-def as_text(value: Any) -> str:
-    """A JSON value within a text: nothing for null, JSON for an object or a list."""
-    if value is None:
-        return ""
-    if isinstance(value, (str, int, float)):
-        return plain(value)
-    return strictjson.dumps(value).decode()
 
 
 def _value(name: str, values: Mapping[str, Any]) -> Any:
@@ -62,7 +51,7 @@ def _value(name: str, values: Mapping[str, Any]) -> Any:
     node: Any = values
     for part in name.split("."):
         if not isinstance(node, Mapping) or part not in node:
-            return _MISSING
+            return MISSING
         node = node[part]
     return node
 

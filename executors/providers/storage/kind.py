@@ -11,9 +11,10 @@ from core import http
 from executors.catalog.kinds import ShapedKind
 from executors.catalog.reading import Reader
 from executors.catalog.shapes import Anything, Flag, Inner, Shape, Text, Whole
+from executors.expressions import Unknown
 from executors.providers.storage.operations import OPERATIONS, canonical, problems
-from executors.providers.storage.templates import as_unknown
 from executors.reach.paths import wrong_path
+from executors.templates import filled
 
 DEFAULT_DOWNLOAD_BYTES = 1024 * 1024
 MOST_DOWNLOAD_BYTES = 16 * 1024 * 1024  # of a result, which is kept in the database
@@ -99,7 +100,7 @@ def _refine_event(component: Mapping[str, Any], settings: Mapping[str, Any], rea
     operation, template = settings.get("operation"), settings.get("template", {})
     if operation is None or not isinstance(template, dict):
         return
-    for error in problems(operation, as_unknown(template), "template", type=component.get("type"), partly=True):
+    for error in problems(operation, filled(template, Unknown), "template", type=component.get("type"), partly=True):
         reader.problem(error.field if error.field != "template" else "operation", error.detail, error.code)
 
 

@@ -17,10 +17,10 @@ from typing import Any
 from core import http
 from core.errors import FieldError
 from core.fields import dotted, not_one_of, suggestion, unknown_fields
+from executors import templates
 from executors.expressions import Unknown
 from executors.providers.storage.names import guessed_type, wrong_name, wrong_prefix
 from executors.providers.storage.store import PAGE
-from executors.providers.storage.templates import NotText, filled, placeholders
 
 LONGEST_SIGNED_SECONDS = 7 * 86_400  # what S3 and Google accept
 _MIME_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+\-]{1,100}/[A-Za-z0-9!#$&^_.+\-]{1,100}(; ?[\x20-\x7e]{1,100})?")
@@ -190,7 +190,7 @@ def completed(
     operation: str, template: Mapping[str, Any], given: Mapping[str, Any], path: str
 ) -> tuple[dict[str, Any], list[FieldError]]:
     """A saved event with the input of one dispatch: its template filled, and what the template leaves open."""
-    names = placeholders(template)
+    names = list(dict.fromkeys(templates.names_in(template)))
     errors = [
         FieldError(dotted(path, name), "required", f"is required: the saved event has {{{{{name}}}}}")
         for name in names
@@ -210,11 +210,25 @@ def completed(
     if errors:
         return {}, errors
     try:
-        values = filled(dict(template), given)
-    except NotText as error:
+        values = templates.filled(template, given.__getitem__, written=_part_of_text)
+    except _NotText as error:
         told = "must be text, a number or true/false: it is a part of a text in the saved event"
         return {}, [FieldError(dotted(path, error.name), "invalid", told)]
     return {**{name: value for name, value in given.items() if name not in names}, **values}, []
+
+
+class _NotText(Exception):
+    """An object or a list was given for a placeholder that is a part of a text."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def _part_of_text(name: str, value: Any) -> str:
+    if value is None or isinstance(value, (dict, list)):
+        raise _NotText(name)
+    return templates.as_text(value)
 
 
 def body_of(values: Mapping[str, Any]) -> tuple[bytes, str]:

@@ -15,7 +15,7 @@ from executors.base import Failed
 from executors.providers.notification import exchange
 from executors.providers.notification.delivery import Accepted, Occasion, OneByOne, Push, Refused
 from executors.providers.notification.push.access import ServiceAccount, access_tokens
-from executors.providers.notification.templates import as_text
+from executors.templates import as_text
 
 API = "https://fcm.googleapis.com"
 GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
