@@ -77,6 +77,8 @@ UNFOLD: dict[str, Any] = {
                     _link("Connections", "cable", "catalog.connection"),
                     _link("Events", "send", "catalog.savedevent"),
                     _link("Secrets", "key", "catalog.secret"),
+                    _link("Sessions", "badge", "catalog.sessionconfig"),
+                    _link("Caches", "database", "catalog.cache"),
                 ],
             },
             {

@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+from django.db.models import QuerySet
+
 from core import crypto
 from core.clock import database_now
 from core.errors import FieldError, NotFound
 from core.fields import nearest
 from core.shortcache import ShortCache
+from core.tenancy import audit
 from core.times import later
 from executors.base import Session
 from executors.catalog.models import Cache, CacheEntry
@@ -27,6 +31,7 @@ from executors.catalog.models import Cache, CacheEntry
 logger = logging.getLogger(__name__)
 
 LONGEST_RESULT = 1024 * 1024  # characters of JSON; a longer one is not kept
+MOST_CLEARED = 10_000  # entries in one call
 KEPT_SECONDS = 1.0  # that a tag exists
 BATCH = 500
 BREATH_SECONDS = 0.02  # between two batches, so that other writers get their turn
@@ -112,6 +117,16 @@ def check_tag(product_id: int, product: str, tag: str) -> None:
 def forget_tags() -> None:
     """Ask the database again, in this process: after a catalog changed."""
     _tags.forget()
+
+
+def clear(entries: QuerySet[CacheEntry], place: str, *, actor: str) -> int:
+    """Remove what is kept, the oldest MOST_CLEARED in one call; how many went. `place` names the cache in the audit."""
+    with transaction.atomic():
+        ids = list(entries.order_by("created_at").values_list("pk", flat=True)[:MOST_CLEARED])
+        cleared = entries.filter(pk__in=ids).delete()[0]
+        if cleared:
+            audit.record(actor, "cache.cleared", place, {"entries": cleared})
+    return cleared
 
 
 def prune(*, now: datetime | None = None, batches: int | None = 100) -> int:

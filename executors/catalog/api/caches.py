@@ -14,7 +14,6 @@ from core.clock import database_now
 from core.errors import Invalid, NotFound
 from core.fields import parameters
 from core.openapi import ANY_OBJECT, COUNT, TEXT, TIME, Schema, list_of, nullable, obj, ref
-from core.tenancy import audit
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Product
 from core.tenancy.visibility import visible_environments, visible_product
@@ -27,7 +26,6 @@ from executors.catalog.api.writing import READ_WRITE, writable
 from executors.catalog.declarations import CACHES, LONGEST_CACHED_MS, LONGEST_DESCRIPTION
 
 _MOST_LISTED = 1000
-_MOST_CLEARED = 10_000  # entries in one call
 _EXPIRY: Schema = {"type": "integer", "minimum": 1, "maximum": LONGEST_CACHED_MS, "description": "ms"}
 _OPTIONAL: dict[str, Schema] = {"name": TEXT, "description": {"type": "string", "maxLength": LONGEST_DESCRIPTION}}
 _CACHE = obj({"tag": TEXT, "name": TEXT, "expiry": _EXPIRY}, {"description": TEXT})
@@ -156,12 +154,7 @@ class EntriesView(APIView):
         """Remove what is kept, the oldest 10 000 in one call: `cleared` is how many went. All is gone where it is 0."""
         principal = principal_of(request)
         found = writable(request, product)
-        with transaction.atomic():
-            rows = self._entries(request, found, tag)
-            ids = list(rows.order_by("created_at").values_list("pk", flat=True)[:_MOST_CLEARED])
-            cleared = rows.filter(pk__in=ids).delete()[0]
-            if cleared:
-                audit.record(principal.name, "cache.cleared", f"{found.tag}/{tag}", {"entries": cleared})
+        cleared = caching.clear(self._entries(request, found, tag), f"{found.tag}/{tag}", actor=principal.name)
         return Response({"cleared": cleared})
 
     def _entries(self, request: Request, product: Product, tag: str) -> Any:
