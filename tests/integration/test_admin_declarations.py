@@ -350,14 +350,12 @@ def test_a_part_of_any_kind_is_deleted_by_itself(ada: Client, shop: Product, nam
 def test_a_page_that_is_older_than_what_is_stored_is_refused(ada: Client, shop: Product, part: str) -> None:
     bus = Component.objects.get(kind="broker")
     opened = filled(ada, page_of(bus))
-    entry = (
-        ENTRIES["broker"]
-        | {
-            "name": {"name": "Tram"},
-            "secret": {"envs": {"prd": {"url": "amqp://u:other@127.0.0.1:5672//"}}},
-            "event": {"events": [{"tag": "promo", "topic": "promo.other"}]},
-        }[part]
-    )
+    changes: dict[str, dict[str, Any]] = {
+        "name": {"name": "Tram"},
+        "secret": {"envs": {"prd": {"url": "amqp://u:other@127.0.0.1:5672//"}}},
+        "event": {"events": [{"tag": "promo", "topic": "promo.other"}]},
+    }
+    entry = {**ENTRIES["broker"], **changes[part]}
     document.store("shop", read_document({"brokers": [entry]}, "shop"))
     before = stored()
 

@@ -14,6 +14,7 @@ from core.backoffice.words import badge_like
 from core.tenancy.models import Product
 from executors.catalog import document, editing, etags, kinds
 from executors.catalog.admin.declared import DeclarationForm
+from executors.catalog.admin.events import in_words
 from executors.catalog.admin.fields import JSONTextField, text_field
 from executors.catalog.admin.forms import APP, Entry, LoginForm
 from executors.catalog.admin.pages import AUTH, CALL, SHOWN_FOR, DocumentAdmin
@@ -178,6 +179,12 @@ class ComponentAdmin(DocumentAdmin):
             "as_yaml": "yaml" in request.GET,
         }
         return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **ways})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any) -> Any:
+        if obj is not None:
+            events = [(saved, in_words(saved)) for saved in sorted(obj.events.all(), key=lambda saved: saved.tag)]
+            context = {**context, "kind": kinds.get(obj.kind), "saved_events": events}
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     def remove(self, row: Component, actor: str) -> None:
         editing.remove_part(row, actor=actor)

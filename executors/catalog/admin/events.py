@@ -104,7 +104,15 @@ class SavedEventAdmin(DocumentAdmin):
     def product(self, row: SavedEvent) -> str:
         return row.component.product.tag
 
-    @admin.display(description="call")
+    @admin.display(description="what it does")
     def call(self, row: SavedEvent) -> SafeString:
-        words = f"{row.settings.get('method', '')} {row.settings.get('resource', '')}"
-        return format_html('<span class="code">{}</span>', words)
+        return format_html('<span class="code">{}</span>', in_words(row))
+
+
+def in_words(saved: SavedEvent) -> str:
+    """What an event does, in a few words: its call, its operation or topic, or the parts that it has."""
+    settings = saved.settings
+    if "resource" in settings:
+        return f"{settings.get('method', '')} {settings['resource']}"
+    said = [str(settings[name]) for name in ("operation", "table", "topic") if settings.get(name)]
+    return " ".join(said) or ", ".join(name for name in settings if name not in ("name", "description"))
