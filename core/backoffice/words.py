@@ -83,9 +83,9 @@ def badge_like(state: str, text: str, *, title: str = "") -> SafeString:
     return format_html('<span class="badge badge-{}" title="{}">{}</span>', state, title, text)
 
 
-def pretty(value: Any) -> str:
+def pretty(value: Any, *, longest: int = LONGEST_TEXT) -> str:
     """JSON, indented, cut where it is longer than a page should be."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    if len(text) > LONGEST_TEXT:
-        return text[:LONGEST_TEXT] + f"\n… and {len(text) - LONGEST_TEXT} more characters: the API has all of them"
+    if len(text) > longest:
+        return text[:longest] + f"\n… and {len(text) - longest} more characters: the API has all of them"
     return text

@@ -21,8 +21,9 @@ from core.clock import database_now
 from core.errors import ApiError
 from core.times import MICROSECOND, from_ms
 from core.zones import zone
-from jobs.admin import verbs
+from jobs.admin import reschedule, verbs
 from jobs.admin.shown import duration_ms, job_key, job_name, job_url, lateness_ms, schedule_words, target_name
+from jobs.admin.steps import steps_of, summary
 from jobs.lifecycle.create import schedule_of
 from jobs.models import Execution, Job, JobEvent
 from jobs.schedule import preview
@@ -77,6 +78,7 @@ def show(page: JobAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
         "target": target_name(job.target),
         "now": now,
         "offered": [offer for offer in verbs.offered(job) if page.has_act_permission(request, verb=offer.verb)],
+        "reschedulable": reschedule.makes_sense(job) and page.has_act_permission(request),
         "job_facts": _job_facts(job, now),
         "run_facts": _run_facts(job),
         "schedule_facts": _schedule_facts(job, now),
@@ -163,6 +165,7 @@ def attempts(run: Execution, now: datetime) -> list[Attempt]:
 
 def _run(run: Execution, job: Job, now: datetime) -> dict[str, Any]:
     tried = attempts(run, now)
+    steps = steps_of(run, now=now, zone_name=job.tz)
     return {
         "row": run,
         "scheduled": moment(run.scheduled_at, now=now, zone_name=job.tz),
@@ -170,6 +173,8 @@ def _run(run: Execution, job: Job, now: datetime) -> dict[str, Any]:
         "lateness": span_ms(lateness_ms(run)),
         "duration": span_ms(duration_ms(run, now)),
         "attempts": [(attempt, moment(attempt.started, now=now, zone_name=job.tz)) for attempt in tried],
+        "steps": steps,
+        "steps_summary": summary(steps),
         "result": pretty(run.result) if run.result is not None else "",
         "next_attempt": moment(run.due_at, now=now, zone_name=job.tz) if run.status == "waiting" else "",
         "is_open": run.status in OPEN_RUN,

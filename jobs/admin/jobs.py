@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from core.backoffice.pages import BoundedList, ReadOnlyAdmin
 from core.backoffice.words import NOTHING, badge, moment, relative
 from core.clock import database_now
-from jobs.admin import job_page, many
+from jobs.admin import job_page, many, reschedule
 from jobs.admin.filters import JOB_FILTERS
 from jobs.admin.shown import job_key, job_name, job_url, next_time, schedule_words, target_name
 from jobs.models import Job
@@ -62,8 +62,11 @@ class JobAdmin(ReadOnlyAdmin):
         acting = path(
             "<str:object_id>/do/<str:verb>/", self.admin_site.admin_view(self.act), name="jobs_job_act"
         )  # fmt: skip
+        rescheduling = path(
+            "<str:object_id>/reschedule/", self.admin_site.admin_view(self.reschedule), name="jobs_job_reschedule"
+        )  # fmt: skip
         urls: list[URLPattern] = super().get_urls()
-        return [acting, *urls]
+        return [acting, rescheduling, *urls]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -72,6 +75,9 @@ class JobAdmin(ReadOnlyAdmin):
 
     def act(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponseBase:
         return job_page.act(self, request, object_id, verb)
+
+    def reschedule(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return reschedule.show(self, request, job_page.find(object_id))
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None, verb: Verb | None = None) -> bool:
         """Acting needs the change permission; deleting the delete permission as well."""
