@@ -21,9 +21,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, 
 from core.clock import database_now
 from core.ids import encode
 from core.tenancy.models import ApiKey, AuditEntry, Product
+from core.tenancy.visibility import Place
+from executors import caching
 from executors.catalog import document
-from executors.catalog.models import Connection
+from executors.catalog.models import Connection, SessionConfig
 from executors.catalog.schema import read_document
+from executors.catalog.sealed import open_sealed
+from executors.sessions import lifecycle
 from jobs.lifecycle import intervene
 from jobs.lifecycle.promote import promote_due
 from jobs.models import Execution, Hold, Job, JobEvent
@@ -305,6 +309,103 @@ def test_a_connection_is_checked_and_a_secret_kept_by_leaving_it_blank(page: Pag
     ]
 
 
+def test_a_declaration_is_corrected_at_the_line_that_is_told_and_keeps_its_secret(page: Page) -> None:
+    database = {
+        "tag": "stock", "type": "postgresql", "envs": {"prd": {"connection_url": "postgresql://u:planted@127.0.0.1/stock"}}
+    }  # fmt: skip
+    document.store("shop", read_document({"envs": [{"slug": "prd"}], "databases": [database]}, "shop"))
+    follow(page, "Components")
+    page.locator("#result_list a", has_text="stock").first.click()
+    text = page.locator("#id_declaration")
+    written = text.input_value()
+    assert "    connection_url: {set: true}\n" in written
+    text.fill(written + "colour: red\n")
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.locator("body")).to_contain_text(f"colour (line {written.count(chr(10)) + 1}): there is no such field")
+    expect(text).to_have_value(written + "colour: red\n")
+    text.fill(written.replace("name: stock", "name: What is left"))
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.locator("body")).to_contain_text("was changed successfully")
+    stored = Connection.objects.get()
+    assert open_sealed(stored) == {"connection_url": "postgresql://u:planted@127.0.0.1/stock"}
+    assert stored.component.name == "What is left"
+    assert "planted" not in page.content()
+
+
+def test_a_new_component_of_another_kind_begins_with_a_text_to_fill_in(page: Page) -> None:
+    document.store("shop", read_document({"envs": [{"slug": "prd"}]}, "shop"))
+    page.goto("/admin/catalog/component/add/")
+    page.get_by_role("link", name="broker", exact=True).click()
+    page.select_option("#id_product", label="shop")
+    text = page.locator("#id_declaration")
+    assert "tag: my-broker" in text.input_value()
+    text.fill(
+        "tag: bus\ntype: redis\nenvs:\n  prd: {url: redis://127.0.0.1:6379/0}\nevents:\n  - {tag: promo, topic: promo}\n"
+    )
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#result_list")).to_contain_text("broker")
+    assert Connection.objects.get().component.kind == "broker"
+
+
+def test_a_session_is_revoked_and_a_cache_cleared(page: Page) -> None:
+    declared = {
+        "envs": [{"slug": "prd"}], "caches": [{"tag": "prices", "expiry": 60_000}],
+        "sessions": [{"tag": "user", "selector": "$Session{id}", "expiry": 7, "period": "days"}],
+    }  # fmt: skip
+    document.store("shop", read_document(declared, "shop"))
+    product = Product.objects.get()
+    prd = product.environments.get()
+    place = Place(product_id=product.pk, product="shop", environment_id=prd.pk, env="prd")
+    held, _ = lifecycle.start(SessionConfig.objects.get(), place, {"id": "u_1"}, actor="web")
+    caching.keep(
+        product.pk, "prices", "k1", environment_id=prd.pk, namespace="actions", target={"app": "mail"}, result="1"
+    )  # fmt: skip
+    follow(page, "Sessions")
+    page.locator("#result_list a", has_text="user").first.click()
+    page.locator("tr", has_text=held.session_id).get_by_role("button", name="Revoke").click()
+    expect(page.locator("body")).to_contain_text(f"Revoked in prd: {held.session_id}")
+    expect(page.locator(".badge", has_text="revoked")).to_have_count(1)
+    follow(page, "Caches")
+    page.locator("#result_list a", has_text="prices").first.click()
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator("body")).to_contain_text("1 cleared")
+    assert [entry.action for entry in AuditEntry.objects.filter(actor="ada").order_by("id")] == [
+        "session.revoked", "cache.cleared",
+    ]  # fmt: skip
+
+
+def test_a_job_is_rescheduled_and_a_wrong_cron_is_told_at_its_field(page: Page) -> None:
+    job = world.new_job({"cron": "30 2 * * *", "tz": "Europe/Berlin"})
+    open_job(page, job)
+    page.locator(".acts").get_by_role("link", name=re.compile("Reschedule")).click()
+    page.get_by_label("Cron").fill("61 2 * * *")
+    page.get_by_role("button", name="Reschedule").click()
+    expect(page.locator(".asked", has_text="Cron").first).to_contain_text("'61' in minute is not a value of that field")
+    page.get_by_label("Cron").fill("15 4 * * *")
+    page.get_by_role("button", name="Reschedule").click()
+    expect(page.locator("body")).to_contain_text("nothing: rescheduled")
+    expect(page.locator("body")).to_contain_text("At 04:15")
+    assert (world.fresh(job).cron, world.fresh(job).tz) == ("15 4 * * *", "Europe/Berlin")
+
+
+def test_the_steps_of_a_run_are_read_with_their_outputs(page: Page) -> None:
+    job = world.new_job(namespace="features", target={"tag": "report"})
+    run = world.claim_one(job)
+    Execution.objects.filter(job=job).update(
+        steps=[
+            {"step": "fetch", "status": "completed", "attempts": 1, "output": {"rows": 17}},
+            {"step": "tell", "status": "failed", "attempts": 3, "code": "TIMEOUT", "error": "no answer within 10 s"},
+        ]
+    )
+    world.complete(run)
+    open_job(page, job)
+    steps = page.locator("#history table.steps")
+    expect(steps.locator("tbody tr").nth(1)).to_contain_text("TIMEOUT no answer within 10 s")
+    expect(steps.locator("pre")).to_be_hidden()
+    steps.get_by_text("output", exact=True).click()
+    expect(steps.locator("pre")).to_contain_text('"rows": 17')
+
+
 def test_every_page_opens_in_light_and_dark_without_leaving_this_machine(
     page: Page, scheme: str, requested: list[str]
 ) -> None:
@@ -312,7 +413,7 @@ def test_every_page_opens_in_light_and_dark_without_leaving_this_machine(
     world.fail(world.claim_one(world.new_job(world.RECURRING)))
     for title in (
         "Overview", "Jobs", "Runs", "Holds", "Products", "Environments", "Components", "Connections", "Events",
-        "Secrets", "API keys", "Users", "Groups", "Who did what", "Workers", "Schedulers", "Maintenance tasks",
+        "Secrets", "Sessions", "Caches", "API keys", "Users", "Groups", "Who did what", "Workers", "Schedulers", "Maintenance tasks",
     ):  # fmt: skip
         follow(page, title)
         page.wait_for_load_state("networkidle")

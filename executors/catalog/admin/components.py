@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from core.backoffice.words import badge_like
 from core.tenancy.models import Product
 from executors.catalog import document, editing, etags, kinds
-from executors.catalog.admin.declared import DeclarationForm
+from executors.catalog.admin.declared import DeclarationField, DeclarationForm
 from executors.catalog.admin.events import in_words
 from executors.catalog.admin.fields import JSONTextField, text_field
 from executors.catalog.admin.forms import APP, Entry, LoginForm
@@ -68,6 +68,10 @@ class WholeComponentForm(DeclarationForm):
     """A component of any kind with its connections and events. What its text no longer names is removed."""
 
     kind: Kind  # set by the page
+
+    declaration = DeclarationField(
+        "YAML, as in the catalog document. {set: true} stands for a secret that is kept; a value replaces it."
+    )
 
     class Meta:
         model = Component

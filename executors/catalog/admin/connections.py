@@ -137,7 +137,8 @@ class ConnectionAdmin(DocumentAdmin):
 
     @admin.display(description="address")
     def address(self, row: Connection) -> str:
-        return str(row.settings.get("base_url", ""))
+        named = (row.settings.get(name) for name in ("base_url", "url", "bucket", "path", "host"))
+        return next((str(value) for value in named if value), "")
 
     @admin.display(description="logs in by")
     def logs_in(self, row: Connection) -> str:

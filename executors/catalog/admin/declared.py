@@ -17,15 +17,18 @@ from core.tenancy.models import Product
 from executors.catalog.admin import yaml_text
 from executors.catalog.admin.forms import Entry, EntryForm
 
-_HELP = "YAML, as in the catalog document. {set: true} stands for a secret that is kept; a new value replaces it."
-
 
 class DeclarationField(forms.CharField):
     """YAML in, an object out."""
 
-    def __init__(self) -> None:
-        attrs = {"rows": 28, "class": "code declaration", "spellcheck": "false", "wrap": "off"}
-        super().__init__(label="Declaration", help_text=_HELP, strip=False, widget=UnfoldAdminTextareaWidget(attrs))
+    def __init__(self, help_text: str = "YAML, as in the catalog document.") -> None:
+        attrs = {"rows": 12, "class": "code declaration", "spellcheck": "false", "wrap": "off"}
+        super().__init__(
+            label="Declaration",
+            help_text=help_text,
+            strip=False,
+            widget=UnfoldAdminTextareaWidget(attrs),
+        )
 
     def prepare_value(self, value: Any) -> Any:
         return yaml_text.written(value) if isinstance(value, Mapping) else value

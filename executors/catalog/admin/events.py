@@ -88,6 +88,7 @@ class SavedEventAdmin(DocumentAdmin):
     search_fields = ("tag", "component__tag")
     ordering = ("component__tag", "tag")
     add_only = ("component", "tag")
+    change_form_outer_before_template = "catalog/admin/event_of.html"
     fieldsets = (
         (None, {"fields": ("component", "tag", "name", "description")}),
         ("The call", {"fields": ("method", "resource", "request_type", "headers", "query", "body")}),

@@ -16,9 +16,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.backoffice.pages import ReadOnlyAdmin, actor_of, tell
-from core.backoffice.words import pretty
 from core.errors import ApiError
 from executors.catalog import editing
+from executors.catalog.admin import yaml_text
 from executors.catalog.admin.declared import DeclarationForm
 from executors.catalog.admin.forms import AUTH_NAMES, EntryForm
 from executors.catalog.auth_schema import AUTH_FIELDS
@@ -99,7 +99,11 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @admin.display(description="stored")
     def stored(self, row: Any) -> SafeString | str:
-        return format_html('<pre class="json">{}</pre>', pretty(row.settings))
+        return format_html('<pre class="json">{}</pre>', yaml_text.written(self.entry(row)))
+
+    def entry(self, row: Any) -> Mapping[str, Any]:
+        """What is shown of a row to who may not change it."""
+        return editing.shown(row) if hasattr(row, "secrets") else row.settings
 
 
 class DeclaredAdmin(DocumentAdmin):
@@ -135,6 +139,5 @@ class DeclaredAdmin(DocumentAdmin):
     def remove(self, row: Any, actor: str) -> None:
         editing.remove_declared(row.product, self.declaration, row.tag, actor=actor)
 
-    @admin.display(description="stored")
-    def stored(self, row: Any) -> SafeString | str:
-        return format_html('<pre class="json">{}</pre>', pretty(self.declaration.shown(row)))
+    def entry(self, row: Any) -> Mapping[str, Any]:
+        return self.declaration.shown(row)

@@ -63,7 +63,7 @@ class SessionAdmin(DeclaredAdmin):
             "started": _started(row, list(slugs.values()), now),
             "revocations": [
                 {
-                    "what": each.session_id or "every session of one identifier until then",
+                    "session": each.session_id,
                     "env": slugs[each.environment_id],
                     "at": moment(each.revoked_at, now=now),
                     "until": moment(each.expires_at, now=now),
