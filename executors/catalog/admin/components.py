@@ -83,7 +83,7 @@ class WholeComponentForm(DeclarationForm):
     def entry_of(self, row: Component) -> Entry:
         entry = editing.component_entry(row)
         if self.kind.connected:
-            connections = row.connections.select_related("component", "environment").order_by("environment_id")
+            connections = row.connections.select_related("component", "environment")
             entry["envs"] = {each.environment.slug: editing.shown(each) for each in connections}
         if self.kind.has_events:
             entry["events"] = [editing.event_entry(saved) for saved in row.events.order_by("tag")]

@@ -116,4 +116,4 @@ def in_words(saved: SavedEvent) -> str:
     if "resource" in settings:
         return f"{settings.get('method', '')} {settings['resource']}"
     said = [str(settings[name]) for name in ("operation", "table", "topic") if settings.get(name)]
-    return " ".join(said) or ", ".join(name for name in settings if name not in ("name", "description"))
+    return " ".join(said) or ", ".join(name for name in sorted(settings) if name not in ("name", "description"))

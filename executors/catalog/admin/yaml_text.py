@@ -71,14 +71,16 @@ def line_of(text: str, path: str) -> int | None:
 
 def _arranged(value: Any) -> Any:
     if isinstance(value, Mapping):
-        order = sorted(value, key=_place)
-        return {name: _arranged(value[name]) for name in order}
+        return {name: _arranged(member) for name, member in sorted(value.items(), key=_place)}
     if isinstance(value, list):
         return [_arranged(member) for member in value]
     return value
 
 
-def _place(name: str) -> int:
+def _place(item: tuple[str, Any]) -> tuple[int, bool, str]:
+    """What names it comes first, its parts last; in between what is short, then what is not, each by name."""
+    name, value = item
     if name in _FIRST:
-        return _FIRST.index(name) - len(_FIRST)
-    return 1 + _LAST.index(name) if name in _LAST else 0
+        return _FIRST.index(name) - len(_FIRST), False, name
+    is_long = isinstance(value, (Mapping, list)) and not is_set_marker(value)
+    return 1 + _LAST.index(name) if name in _LAST else 0, is_long, name
