@@ -191,6 +191,16 @@ def test_a_text_is_laid_out_for_people(ada: Client, shop: Product) -> None:
     )
 
 
+def test_saving_and_going_on_stays_with_the_text(ada: Client, shop: Product) -> None:
+    mail = Component.objects.get(kind="app")
+    answer = save(ada, mail, shown(ada, mail), _continue="1")
+    assert answer["Location"] == page_of(mail)
+    new = f"{add(Component)}?kind=broker"
+    text = yaml.safe_dump({**ENTRIES["broker"], "tag": "tram"})
+    answer = ada.post(new, {"product": shop.pk, "declaration": text, "version": "", "_addanother": "1"})
+    assert answer["Location"] == new
+
+
 # --- secrets ------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from core.tenancy.models import AuditEntry, Product
 from core.tenancy.visibility import Place
 from executors import caching
 from executors.catalog import document
+from executors.catalog.admin import caches, sessions
 from executors.catalog.models import Cache, SessionConfig, SessionRevocation
 from executors.catalog.schema import read_document
 from executors.sessions import lifecycle
@@ -126,6 +127,15 @@ def test_sessions_are_listed_without_their_tokens_and_data(ada: Client, shop: Pr
     assert "user" in ada.get("/admin/catalog/sessionconfig/").content.decode()
 
 
+def test_sessions_are_looked_for_among_the_newest_entries_of_the_audit_trail(
+    ada: Client, shop: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "AUDIT_LOOKED_AT", 2)
+    ids = [started(shop)[0] for _ in range(3)]
+    page = ada.get(change(SessionConfig.objects.get())).content.decode()
+    assert [session_id in page for session_id in ids] == [False, True, True]
+
+
 def test_one_session_is_revoked_by_its_id(ada: Client, shop: Product) -> None:
     (session_id, token), (_, other) = started(shop), started(shop)
     row = SessionConfig.objects.get()
@@ -154,6 +164,7 @@ def test_all_sessions_of_an_identifier_are_revoked(ada: Client, shop: Product) -
     [
         ({"env": "prd"}, "give the id of a session, or an identifier: one of them"),
         ({"env": "prd", "session_id": "ses_1", "identifier": "u_1"}, "give the id of a session, or an identifier: one of them"),
+        ({"env": "prd", "session_id": "ses_x\x00"}, "session_id: is no id of a session: `start` returns it, ses_…"),
         ({"env": "prd", "session_id": "u_1"}, "session_id: is no id of a session: `start` returns it, ses_…"),
         ({"env": "other", "identifier": "u_1"}, "env: choose an environment of product 'shop'"),
         ({"env": "prd", "identifier": "u" * 501}, "identifier: has more than 500 characters"),
@@ -193,6 +204,38 @@ def test_one_entry_is_cleared_or_all_of_one_cache(ada: Client, shop: Product) ->
     assert Cache.objects.get(tag="other").entries.count() == 1
     deeds = AuditEntry.objects.filter(action="cache.cleared").order_by("pk").values_list("actor", "object", "detail")
     assert list(deeds) == [("ada", "shop/prices", {"entries": 1}), ("ada", "shop/prices", {"entries": 2})]
+
+
+def test_a_clearing_that_stops_at_its_bound_says_so(
+    ada: Client, shop: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caching, "MOST_CLEARED", 2)
+    for key in ("k1", "k2", "k3"):
+        keep(shop, key)
+    row = Cache.objects.get(tag="prices")
+    answer = ada.post(f"/admin/catalog/cache/{row.pk}/clear/", follow=True)
+    assert told(answer) == "2 cleared, the oldest: once more clears the next"
+    assert list(row.entries.values_list("key", flat=True)) == ["k3"]
+
+
+def test_the_question_before_a_delete_reads_none_of_what_is_kept(ada: Client, shop: Product) -> None:
+    keep(shop, "k1")
+    row = Cache.objects.get(tag="prices")
+    page = ada.get(f"/admin/catalog/cache/{row.pk}/delete/").content.decode()
+    assert "cache prices" in page
+    assert f"k1 of {row.pk}" not in page
+
+
+def test_a_list_of_what_is_kept_shows_the_newest_alone(
+    ada: Client, shop: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caches, "SHOWN", 1)
+    keep(shop, "k1")
+    keep(shop, "k2")
+    page = ada.get(change(Cache.objects.get(tag="prices"))).content.decode()
+    assert "mail:send-k2" in page
+    assert "mail:send-k1" not in page
+    assert "Kept now: 2" in page
 
 
 # --- who may ------------------------------------------------------------------------------

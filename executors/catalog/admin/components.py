@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
@@ -190,6 +190,12 @@ class ComponentAdmin(DocumentAdmin):
             context = {**context, "kind": kinds.get(obj.kind), "saved_events": events}
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        return _in_the_same_way(request, super().response_add(request, obj, post_url_continue))
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        return _in_the_same_way(request, super().response_change(request, obj))
+
     def remove(self, row: Component, actor: str) -> None:
         editing.remove_part(row, actor=actor)
 
@@ -202,6 +208,13 @@ class ComponentAdmin(DocumentAdmin):
     @admin.display(description="events")
     def events_of(self, component: Component) -> int:
         return len(component.events.all())
+
+
+def _in_the_same_way(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Who comes back to the form that was saved finds it as it was: of that kind, as a text."""
+    if response.headers.get("Location", "").partition("?")[0] == request.path:
+        response.headers["Location"] = request.get_full_path()
+    return response
 
 
 def _whole_kind(request: HttpRequest, row: Component | None) -> Kind | None:

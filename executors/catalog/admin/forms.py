@@ -34,10 +34,7 @@ CALL_FIELDS = (
 Entry = dict[str, Any]
 
 
-OLDER = (
-    "It was changed after this page was opened: open it again, and change that. Nothing was saved; "
-    "what you typed is still here."
-)
+OLDER = "It was changed after this page was opened: open it again, and change that."
 
 
 class EntryForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
@@ -64,6 +61,8 @@ class EntryForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run
         if not self.errors:
             try:
                 self._write(dry_run=True)
+            except etags.Changed as error:
+                self.add_error(None, f"{error.detail} Nothing was saved, and what you typed is still here.")
             except ApiError as error:
                 for problem in editing.told_of(error, self.path()):
                     self._add_problem(problem.field, problem.detail)

@@ -136,6 +136,12 @@ class DeclaredAdmin(DocumentAdmin):
         """What the template of the page shows besides the form."""
         raise NotImplementedError
 
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[Any]]:
+        """Alone: what hangs on it may be very many rows, which Django would read to name each."""
+        return [str(each) for each in objs], {str(self.opts.verbose_name_plural): len(objs)}, set(), []
+
     def remove(self, row: Any, actor: str) -> None:
         editing.remove_declared(row.product, self.declaration, row.tag, actor=actor)
 

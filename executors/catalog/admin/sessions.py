@@ -14,6 +14,7 @@ from core.backoffice.pages import actor_of, tell
 from core.backoffice.words import moment, span
 from core.clock import database_now
 from core.errors import ApiError, Invalid
+from core.ids import decode
 from core.tenancy.models import AuditEntry
 from core.tenancy.visibility import Place
 from executors.catalog.admin.declared import DeclarationForm
@@ -100,7 +101,7 @@ def _revoke(row: SessionConfig, request: HttpRequest) -> str:
         raise Invalid.field("env", f"choose an environment of product {row.product.tag!r}")
     if bool(given["session_id"]) == bool(given["identifier"]):
         raise Invalid("give the id of a session, or an identifier: one of them")
-    if given["session_id"] and (len(given["session_id"]) > 40 or not given["session_id"].startswith("ses_")):
+    if given["session_id"] and decode("ses", given["session_id"]) is None:
         raise Invalid.field("session_id", "is no id of a session: `start` returns it, ses_…")
     if given["identifier"] and not lifecycle.identifier_text(given["identifier"]):
         raise Invalid.field("identifier", f"has more than {lifecycle.LONGEST_IDENTIFIER} characters")
