@@ -9,8 +9,9 @@ import pytest
 from pytest_django import Settings
 
 from core.shortcache import forget_everything
-from core.tenancy.models import Environment
-from executors.catalog import document
+from core.tenancy.models import AuditEntry, Environment
+from executors.catalog import document, kinds
+from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.providers.feature.needing import named_feature, steps_of, with_features
 from jobs.models import Job
@@ -290,3 +291,20 @@ def test_environments_and_products_with_jobs_tell_how_many() -> None:
     assert one.json()["detail"] == "environment 'prd' of product 'shop' still has a job: delete it first"
     refused = pruned("envs", "dev")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (409, "envs.dev")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/apps/mail", "/apps/mail/envs/dev", "/apps/mail/events/list", "/secrets/NOBODYS", "/databases/db", "/caches/c", "/envs/dev"],
+)  # fmt: skip
+def test_a_part_that_cannot_be_read_here_keeps_no_other_one(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document.store("shop", read_document({"caches": [{"tag": "c", "expiry": 1}]}, "shop"))
+    broker = kinds.get("broker")
+    assert isinstance(broker, kinds.ShapedKind)
+    monkeypatch.setitem(broker.drivers, "redis", ("nowhere", "redis"))  # a process without that driver
+    Component.objects.filter(tag="db").update(secrets="of another key ring")
+
+    assert call("DELETE", path).status_code == 204
+
+    assert AuditEntry.objects.latest("pk").detail == {"removed": [path[1:].replace("/", ".")]}
+    assert call("DELETE", path).status_code == 404
