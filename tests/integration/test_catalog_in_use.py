@@ -308,3 +308,8 @@ def test_a_part_that_cannot_be_read_here_keeps_no_other_one(path: str, monkeypat
 
     assert AuditEntry.objects.latest("pk").detail == {"removed": [path[1:].replace("/", ".")]}
     assert call("DELETE", path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/apps/mail/events/x%00", "/apps/mail/envs/x%00", "/secrets/x%00", "/secrets/NOBODYS?env=x%00", "/envs/x%00", "/caches/x%00"])  # fmt: skip
+def test_a_name_that_no_database_takes_is_not_found(path: str) -> None:
+    assert call("DELETE", path).status_code == 404
