@@ -14,6 +14,7 @@ from executors.catalog import document, kinds
 from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.providers.feature.needing import named_feature, steps_of, with_features
+from jobs import uses
 from jobs.models import Job
 from tests.conformance.world import claim_one, complete, new_job
 from tests.integration.test_apps_api import OPERATOR, call
@@ -214,6 +215,15 @@ def test_a_value_of_one_environment_is_needed_by_the_jobs_in_it() -> None:
         action(env="prd", input=used)
     assert removed("/secrets/OF_INPUT?env=dev") == (409, 1)
     assert removed("/secrets/OF_INPUT") == (409, 2)
+
+
+def test_however_many_jobs_refer_to_something_else_the_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uses, "MOST_OPENED", 1)
+    for _ in range(3):
+        action(input={"body": {"a": "$Secret{OF_INPUT}", "b": "NOBODYS"}})
+    assert removed("/secrets/OF_INPUT") == (409, 2)  # so many and one more
+    action(input={"body": {"a": "$Secret{NOBODYS}"}})
+    assert removed("/secrets/NOBODYS") == (409, 1)
 
 
 def test_a_job_that_needs_a_secret_twice_is_one() -> None:
