@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from uuid import UUID
 
 from django.db.models import Q, TextField
@@ -17,7 +18,7 @@ from jobs.models import Job
 from jobs.queries import JobFilter, count_jobs
 from jobs.states import FINAL, JobStatus
 
-MOST_OPENED = 10_000  # sessions, or inputs that refer to something; past that nobody waits for an exact number
+MOST_OPENED = 10_000  # that are found in sessions and inputs; past that nobody waits for an exact number
 UNFINISHED = frozenset(JobStatus) - FINAL
 _AT_ONCE = 200  # conditions of one statement
 
@@ -67,13 +68,16 @@ def _referring(part: Part) -> int:
     """Of the other ones, those whose input refers to it."""
     kinds = sorted({reference.kind for reference in part.references})
     written = Q(*[("_input_text__contains", f"${kind}") for kind in kinds], _connector=Q.OR)
+    if len(part.references) <= _AT_ONCE:
+        names = sorted({reference.names[-1] for reference in part.references})
+        written &= Q(*[("_input_text__contains", name) for name in names], _connector=Q.OR)
     rows = (
         Job.objects.filter(environment_id__in=part.environment_ids, status__in=UNFINISHED)
         .alias(_input_text=Cast("input", TextField()))
         .filter(written)
-        .values_list("namespace", "target", "input")[:MOST_OPENED]
+        .values_list("namespace", "target", "input")
     )
-    return sum(
+    return _counted(
         not any(named.is_in(namespace, target) for named in part.named)
         and not part.references.isdisjoint(references_anywhere(input))
         for namespace, target, input in rows.iterator(chunk_size=500)
@@ -83,8 +87,13 @@ def _referring(part: Part) -> int:
 def _with_session(part: Part) -> int:
     """Of a session configuration, which a job's sealed session names."""
     having = Job.objects.filter(environment_id__in=part.environment_ids, status__in=UNFINISHED).exclude(session="")
-    rows = having.values_list("session", "product_id", "environment_id", "pk")[:MOST_OPENED]
-    return sum(_tag_of(*row) == part.tag for row in rows)
+    rows = having.values_list("session", "product_id", "environment_id", "pk")
+    return _counted(_tag_of(*row) == part.tag for row in rows.iterator(chunk_size=500))
+
+
+def _counted(found: Iterable[bool]) -> int:
+    """How many are true, at most MOST_OPENED and one: those that are not do not hide one that is."""
+    return sum(islice(filter(None, found), MOST_OPENED + 1))
 
 
 def _tag_of(session: str, product_id: int, environment_id: int, job_id: UUID) -> str:

@@ -81,22 +81,34 @@ def store(
     return difference
 
 
+def remove(product: Product, path: str, row: Row, *, force: bool = False) -> None:
+    """Remove one part of a catalog with what hangs on it; `path` is where a document says it. The other parts are
+    not looked at: one that cannot be read here keeps nothing else.
+
+    Raises Conflict where it is in use: with `force` only an environment, whose jobs' history it is.
+    """
+    with transaction.atomic():
+        Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
+        if not force or isinstance(row, Environment):
+            Removal(product.pk, product.tag).refuse_used(row, path)
+        before = values_held(product.pk)
+        try:
+            row.delete()
+        except ProtectedError:
+            raise Conflict(f"{path} got a job at the same moment: try again", code="in_use") from None
+        if not force:
+            Removal(product.pk, product.tag).refuse_lost(before)
+        Product.objects.filter(pk=product.pk).update(catalog_version=F("catalog_version") + 1)
+        transaction.on_commit(forget)
+
+
 def export(product: Product, *, environment_ids: Collection[int] | None = None) -> dict[str, Any]:
     """The catalog as a document that `store` takes again; secrets are `{"set": true}`.
 
     `environment_ids` limits it to what a key sees of the product.
     """
-    environments = list(product.environments.order_by("pk"))
-    if environment_ids is not None:
-        environments = [environment for environment in environments if environment.pk in environment_ids]
+    environments = _environments(product, environment_ids)
     slugs = {environment.pk: environment.slug for environment in environments}
-    secrets: dict[str, dict[str, Any]] = {}
-    for secret in product.secrets.order_by("key", "pk"):
-        shown = secrets.setdefault(secret.key, {"key": secret.key})
-        if secret.environment_id is None:
-            shown["value"] = _SET
-        elif secret.environment_id in slugs:
-            shown.setdefault("envs", {})[slugs[secret.environment_id]] = _SET
     components: dict[str, list[Component]] = {}
     for component in product.components.order_by("tag").prefetch_related("connections", "events"):
         components.setdefault(component.kind, []).append(component)
@@ -104,7 +116,7 @@ def export(product: Product, *, environment_ids: Collection[int] | None = None) 
         "product": product.tag,
         "name": product.name,
         "envs": [{"slug": environment.slug, "name": environment.name} for environment in environments],
-        "secrets": [shown for shown in secrets.values() if len(shown) > 1],
+        "secrets": secrets(product, environment_ids=environment_ids),
         **{each.plural: listed for each in declarations.ALL if (listed := declared(product, each))},
         **{
             kind.plural: [_export_component(component, slugs) for component in components.get(kind.name, ())]
@@ -112,6 +124,24 @@ def export(product: Product, *, environment_ids: Collection[int] | None = None) 
             if kind is kinds.APP or kind.name in components
         },
     }
+
+
+def secrets(product: Product, *, environment_ids: Collection[int] | None = None) -> list[dict[str, Any]]:
+    """Where each secret of a product is set, as a document says it; limited as `export` is."""
+    slugs = {environment.pk: environment.slug for environment in _environments(product, environment_ids)}
+    listed: dict[str, dict[str, Any]] = {}
+    for secret in product.secrets.order_by("key", "pk"):
+        shown = listed.setdefault(secret.key, {"key": secret.key})
+        if secret.environment_id is None:
+            shown["value"] = _SET
+        elif secret.environment_id in slugs:
+            shown.setdefault("envs", {})[slugs[secret.environment_id]] = _SET
+    return [shown for shown in listed.values() if len(shown) > 1]
+
+
+def _environments(product: Product, ids: Collection[int] | None) -> list[Environment]:
+    rows = product.environments.order_by("pk")
+    return list(rows if ids is None else rows.filter(pk__in=ids))
 
 
 def declared(product: Product, declaration: Declaration) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, ProtectedError
+from django.db.models import ProtectedError
 
 from core.errors import ApiError, Conflict, FieldError, Invalid
 from core.tenancy import audit
@@ -21,7 +21,7 @@ from executors.catalog.declarations import Declaration
 from executors.catalog.document import Difference
 from executors.catalog.entries import with_values
 from executors.catalog.models import Component, Connection, SavedEvent
-from executors.catalog.removing import Removal
+from executors.catalog.removing import Removal, Row
 from executors.catalog.schema import read_document
 from executors.catalog.sealed import open_sealed
 from executors.catalog.values import Unreadable
@@ -58,18 +58,13 @@ def remove_part(
 
     Raises core.errors.ApiError.
     """
-    product, plural = component.product, kinds.get(component.kind).plural
-    with transaction.atomic():
-        Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
-        whole = document.export(product)
-        for entry in whole[plural]:
-            if entry["tag"] == component.tag and event is not None:
-                entry["events"] = [saved for saved in entry["events"] if saved["tag"] != event]
-            elif entry["tag"] == component.tag and env is not None:
-                entry["envs"].pop(env, None)
-        if event is None and env is None:
-            whole[plural] = [entry for entry in whole[plural] if entry["tag"] != component.tag]
-        _store_whole(product, whole, actor, force=force)
+    path = f"{kinds.get(component.kind).plural}.{component.tag}"
+    row: Component | Connection | SavedEvent = component
+    if event is not None:
+        row, path = component.events.get(tag=event), f"{path}.events.{event}"
+    elif env is not None:
+        row, path = component.connections.get(environment__slug=env), f"{path}.envs.{env}"
+    _remove(component.product, path, row, actor=actor, force=force)
 
 
 def remove_product(product: Product, *, actor: str) -> None:
@@ -87,41 +82,20 @@ def remove_product(product: Product, *, actor: str) -> None:
 
 def remove_environment(environment: Environment, *, actor: str) -> None:
     """Remove an environment with the connections and secrets that are its own. Raises Conflict while it has jobs."""
-    product = environment.product
-    with transaction.atomic():
-        Product.objects.select_for_update().get(pk=product.pk)  # nobody adds to it meanwhile
-        Removal(product.pk, product.tag).refuse_used(environment)
-        try:
-            environment.delete()
-        except ProtectedError:
-            detail = f"environment {environment.slug!r} of product {product.tag!r} still has jobs: delete them first"
-            raise Conflict(detail, code="in_use") from None
-        Product.objects.filter(pk=product.pk).update(catalog_version=F("catalog_version") + 1)
-        audit.record(actor, "catalog.removed", product.tag, {"removed": [f"envs.{environment.slug}"]})
-        transaction.on_commit(document.forget)
+    _remove(environment.product, f"envs.{environment.slug}", environment, actor=actor)
 
 
 def remove_secret(product: Product, key: str, env: str | None, *, actor: str, force: bool = False) -> None:
     """Remove a secret's value for one environment, or (None) the one for all. Raises core.errors.ApiError."""
-    with transaction.atomic():
-        Product.objects.select_for_update().get(pk=product.pk)
-        whole = document.export(product)
-        for entry in whole["secrets"]:
-            if entry["key"] == key and env is None:
-                entry.pop("value", None)
-            elif entry["key"] == key:
-                entry.get("envs", {}).pop(env, None)
-        whole["secrets"] = [entry for entry in whole["secrets"] if entry.get("value") or entry.get("envs")]
-        _store_whole(product, whole, actor, force=force)
+    values = product.secrets.filter(key=key)
+    row = values.get(environment=None) if env is None else values.get(environment__slug=env)
+    _remove(product, f"secrets.{key}" + (f".envs.{env}" if env is not None else ""), row, actor=actor, force=force)
 
 
 def remove_declared(product: Product, declaration: Declaration, tag: str, *, actor: str, force: bool = False) -> None:
     """Remove a session configuration or a cache, with all that hangs on it. Raises core.errors.ApiError."""
-    with transaction.atomic():
-        Product.objects.select_for_update().get(pk=product.pk)
-        whole = document.export(product)
-        whole[declaration.plural] = [entry for entry in whole[declaration.plural] if entry["tag"] != tag]
-        _store_whole(product, whole, actor, force=force)
+    row = declaration.model._default_manager.get(product=product, tag=tag)
+    _remove(product, f"{declaration.plural}.{tag}", row, actor=actor, force=force)
 
 
 def component_entry(component: Component) -> dict[str, Any]:
@@ -157,9 +131,10 @@ def told_of(error: ApiError, prefix: str) -> list[FieldError]:
     return listed
 
 
-def _store_whole(product: Product, whole: Mapping[str, Any], actor: str, *, force: bool = False) -> None:
-    difference = document.store(product.tag, read_document(dict(whole), product.tag), prune=True, force=force)
-    audit.record(actor, "catalog.removed", product.tag, _changed(difference))
+def _remove(product: Product, path: str, row: Row, *, actor: str, force: bool = False) -> None:
+    with transaction.atomic():
+        document.remove(product, path, row, force=force)
+        audit.record(actor, "catalog.removed", product.tag, {"removed": [path]})
 
 
 def _changed(difference: Difference) -> dict[str, Any]:

@@ -9,10 +9,12 @@ import pytest
 from pytest_django import Settings
 
 from core.shortcache import forget_everything
-from core.tenancy.models import Environment
-from executors.catalog import document
+from core.tenancy.models import AuditEntry, Environment
+from executors.catalog import document, kinds
+from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.providers.feature.needing import named_feature, steps_of, with_features
+from jobs import uses
 from jobs.models import Job
 from tests.conformance.world import claim_one, complete, new_job
 from tests.integration.test_apps_api import OPERATOR, call
@@ -215,6 +217,15 @@ def test_a_value_of_one_environment_is_needed_by_the_jobs_in_it() -> None:
     assert removed("/secrets/OF_INPUT") == (409, 2)
 
 
+def test_however_many_jobs_refer_to_something_else_the_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uses, "MOST_OPENED", 1)
+    for _ in range(3):
+        action(input={"body": {"a": "$Secret{OF_INPUT}", "b": "NOBODYS"}})
+    assert removed("/secrets/OF_INPUT") == (409, 2)  # so many and one more
+    action(input={"body": {"a": "$Secret{NOBODYS}"}})
+    assert removed("/secrets/NOBODYS") == (409, 1)
+
+
 def test_a_job_that_needs_a_secret_twice_is_one() -> None:
     action("list", input={"body": {"a": "$Secret{OF_EVENT}", "b": "$Secret{OF_APP}"}})
     assert removed("/secrets/OF_EVENT") == (409, 1)
@@ -290,3 +301,25 @@ def test_environments_and_products_with_jobs_tell_how_many() -> None:
     assert one.json()["detail"] == "environment 'prd' of product 'shop' still has a job: delete it first"
     refused = pruned("envs", "dev")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (409, "envs.dev")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/apps/mail", "/apps/mail/envs/dev", "/apps/mail/events/list", "/secrets/NOBODYS", "/databases/db", "/caches/c", "/envs/dev"],
+)  # fmt: skip
+def test_a_part_that_cannot_be_read_here_keeps_no_other_one(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document.store("shop", read_document({"caches": [{"tag": "c", "expiry": 1}]}, "shop"))
+    broker = kinds.get("broker")
+    assert isinstance(broker, kinds.ShapedKind)
+    monkeypatch.setitem(broker.drivers, "redis", ("nowhere", "redis"))  # a process without that driver
+    Component.objects.filter(tag="db").update(secrets="of another key ring")
+
+    assert call("DELETE", path).status_code == 204
+
+    assert AuditEntry.objects.latest("pk").detail == {"removed": [path[1:].replace("/", ".")]}
+    assert call("DELETE", path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/apps/mail/events/x%00", "/apps/mail/envs/x%00", "/secrets/x%00", "/secrets/NOBODYS?env=x%00", "/envs/x%00", "/caches/x%00"])  # fmt: skip
+def test_a_name_that_no_database_takes_is_not_found(path: str) -> None:
+    assert call("DELETE", path).status_code == 404

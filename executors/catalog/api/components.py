@@ -168,7 +168,8 @@ class ConnectionView(OfAKind):
         found, force = writable(request, product, lock=True), force_of(request)
         component = self.found(found, tag)
         self.unchanged(request, component)
-        if env not in self.shown(request, found, tag)["envs"]:
+        env = env.replace("\x00", "")
+        if not component.connections.filter(environment__slug=env).exists():
             detail = f"{self.kind.name} {tag!r} has no connection in environment {env[:60]!r}"
             raise NotFound(detail, code="connection_not_found")
         editing.remove_part(component, actor=principal_of(request).name, env=env, force=force)
@@ -238,7 +239,8 @@ class EventView(OfAnEvent):
         found, force = writable(request, product, lock=True), force_of(request)
         component = self.found(found, tag)
         self.unchanged(request, component)
-        if not component.events.filter(tag=event.replace("\x00", "")).exists():
+        event = event.replace("\x00", "")
+        if not component.events.filter(tag=event).exists():
             raise NotFound(f"{self.kind.name} {tag!r} has no event {event[:120]!r}", code="event_not_found")
         editing.remove_part(component, actor=principal_of(request).name, event=event, force=force)
         return Response(status=204)

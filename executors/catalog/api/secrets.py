@@ -36,7 +36,7 @@ class SecretsView(APIView):
     def get(self, request: Request, product: str) -> Response:
         principal = principal_of(request)
         found = visible_product(principal, product)
-        return Response({"secrets": document.export(found, environment_ids=principal.environment_ids)["secrets"]})
+        return Response({"secrets": document.secrets(found, environment_ids=principal.environment_ids)})
 
     @extend_schema(
         operation_id="secrets_store",
@@ -53,7 +53,7 @@ class SecretsView(APIView):
         key = entry.get("key")
         unchanged(request, lambda: _etag(found, key if isinstance(key, str) else ""))
         store(request, found, {"secrets": [entry]}, "secrets.0")
-        stored = document.export(found)["secrets"]
+        stored = document.secrets(found)
         shown = next(shown for shown in stored if shown["key"] == key)
         return Response(shown, headers={"ETag": etag_of_secret(found, entry["key"])})
 
@@ -75,7 +75,7 @@ class SecretView(APIView):
         principal = principal_of(request)
         found = visible_product(principal, product)
         etag = etag_of_secret(found, secret.replace("\x00", ""))
-        for shown in document.export(found, environment_ids=principal.environment_ids)["secrets"]:
+        for shown in document.secrets(found, environment_ids=principal.environment_ids):
             if shown["key"] == secret:
                 return Response(shown, headers={"ETag": etag})
         raise NotFound(f"product {found.tag!r} has no secret {secret[:120]!r}", code="secret_not_found")
@@ -94,9 +94,9 @@ class SecretView(APIView):
         found = writable(request, product, lock=True)
         given = parameters(request.query_params, {"env", "force"})
         env, force = given.get("env"), flag(given, "force")
-        secrets = {shown["key"]: shown for shown in document.export(found)["secrets"]}
-        held = secrets.get(secret, {})
-        if (env is None and "value" not in held) or (env is not None and env not in held.get("envs", {})):
+        secret, env = secret.replace("\x00", ""), env.replace("\x00", "") if env is not None else None
+        place = {"environment": None} if env is None else {"environment__slug": env}
+        if not found.secrets.filter(key=secret, **place).exists():
             where = "for all environments" if env is None else f"in environment {env[:60]!r}"
             raise NotFound(f"the secret {secret[:120]!r} has no value {where}", code="secret_not_found")
         unchanged(request, lambda: etag_of_secret(found, secret))
