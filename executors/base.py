@@ -7,7 +7,7 @@ it makes one attempt and says how it ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -65,6 +65,7 @@ class Call:
     steps: Steps | None = None  # none in an isolated process
     session: Session | None = None  # of a job that was dispatched with one
     literal: bool = False  # `input` is data: nothing in it is an expression any more
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # that stand in a literal `input`, in every form
     was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?
 
 
@@ -105,8 +106,14 @@ class AttemptFailed(Exception):
         self.failed = Failed(code=code, message=message, retryable=retryable, retry_after=retry_after, result=result)
 
 
+def longest_first(*groups: Iterable[str]) -> tuple[str, ...]:
+    """Secrets of several origins in the order in which `redacted` takes them."""
+    return tuple(sorted({secret for group in groups for secret in group}, key=len, reverse=True))
+
+
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with each of `secrets` replaced; longer ones come first."""
+    """The text with each of `secrets` replaced. The longest comes first, and all are given at once: where one is the
+    beginning of another, the rest of that would stay."""
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, "***")

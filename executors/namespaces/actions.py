@@ -15,7 +15,7 @@ from typing import Any
 from core import clock, http
 from core.errors import FieldError, Invalid
 from executors import inputs
-from executors.base import Call, Done, Outcome, redacted
+from executors.base import Call, Done, Outcome, longest_first, redacted
 from executors.catalog.actions import OpenedAction
 from executors.catalog.resolve import find_action, open_action
 from executors.exchange.answers import failed_answer, failed_exchange, result_of
@@ -49,15 +49,15 @@ class ActionsExecutor:
     async def execute(self, call: Call) -> Outcome:
         action: OpenedAction = call.resolved
         timeout = call.timeout if action.timeout is None else min(call.timeout, action.timeout)
-        hidden = action.secrets
+        hidden = longest_first(action.secrets, call.secrets)
         try:
             prepared = prepare(action, call, clock=clock.machine_now)
-            hidden += prepared.secrets
+            hidden = longest_first(hidden, prepared.secrets)
             if action.token is None:
                 response = await http.send(build_request(action, call, prepared.placed, timeout=timeout))
             else:
                 response, token = await _send_with_token(action, call, prepared, timeout)
-                hidden += token.forms
+                hidden = longest_first(hidden, token.forms)
         except http.HttpError as error:
             return failed_exchange(error, redact=lambda text: redacted(text, hidden))
         except NoToken as error:

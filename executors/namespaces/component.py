@@ -7,11 +7,12 @@ catches what it does not know.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from core.errors import FieldError, Invalid
 from executors import inputs
-from executors.base import AttemptFailed, Call, Done, Failed, Outcome, redacted, redacted_message
+from executors.base import AttemptFailed, Call, Done, Failed, Outcome, longest_first, redacted, redacted_message
 from executors.catalog import kinds
 from executors.catalog.components import Found, Opened, find, open_one
 
@@ -44,11 +45,11 @@ class ComponentExecutor:
 
     async def execute(self, call: Call) -> Outcome:
         opened: Opened = call.resolved
-        hidden = opened.secrets
+        hidden = longest_first(opened.secrets, call.secrets)
         try:
             resolved = inputs.resolved(call, opened.found.values)
-            hidden += resolved.secrets
-            result = await self.run(call, opened, resolved.value)
+            hidden = longest_first(hidden, resolved.secrets)
+            result = await self.run(call, replace(opened, secrets=hidden), resolved.value)
         except AttemptFailed as error:
             return without_secrets(error.failed, hidden)
         return Done(redacted_value(result, hidden)) if hidden else Done(result)
