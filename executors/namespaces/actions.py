@@ -15,7 +15,7 @@ from typing import Any
 from core import clock, http
 from core.errors import FieldError, Invalid
 from executors import inputs
-from executors.base import Call, Done, Outcome, longest_first, redacted
+from executors.base import Call, Done, Outcome, longest_first, redacted, redacted_message
 from executors.catalog.actions import OpenedAction
 from executors.catalog.resolve import find_action, open_action
 from executors.exchange.answers import failed_answer, failed_exchange, result_of
@@ -64,12 +64,12 @@ class ActionsExecutor:
             return error.failed
 
         def redact(text: str) -> str:
-            return redacted(text, hidden)
+            return redacted_message(text, hidden)
 
         succeeded = 200 <= response.status < 300 if action.success is None else response.status in action.success
         if not succeeded:
             return failed_answer(str(action.target), response, now=clock.machine_now(), redact=redact)
-        return Done(result_of(response, redact))
+        return Done(result_of(response, hidden))
 
     def resolved_input(self, call: Call) -> dict[str, Any]:
         """See `executors.namespaces.component`."""

@@ -67,7 +67,7 @@ async def run(call: Call, opened: Opened, input: dict[str, Any]) -> Mapping[str,
         raise AttemptFailed(
             failed.code, failed.message, retryable=failed.retryable, retry_after=failed.retry_after
         )  # fmt: skip
-    return result_of(response, redact)
+    return result_of(response, action.secrets)
 
 
 async def check(opened: Opened) -> str:
