@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -66,7 +66,7 @@ class Call:
     steps: Steps | None = None  # none in an isolated process
     session: Session | None = None  # of a job that was dispatched with one
     literal: bool = False  # `input` is data: nothing in it is an expression any more
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # that were opened for a literal `input`, in every form
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # that stand in a literal `input`, in every form
     was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?
 
 
@@ -110,9 +110,15 @@ class AttemptFailed(Exception):
 SHORTEST_SECRET = 4  # characters; a shorter text is in others by chance
 
 
+def longest_first(*groups: Iterable[str]) -> tuple[str, ...]:
+    """Secrets of several origins in the order in which `redacted` takes them."""
+    return tuple(sorted({secret for group in groups for secret in group}, key=len, reverse=True))
+
+
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with each of `secrets` replaced; longer ones come first. A short one where it stands alone: a part of
-    a secret, or a password in a connection."""
+    """The text with each of `secrets` replaced. The longest comes first, and all are given at once: where one is the
+    beginning of another, the rest of that would stay. A short one goes where it stands alone: a part of a secret, or
+    a password in a connection."""
     for secret in secrets:
         if secret in text:
             if len(secret) >= SHORTEST_SECRET:

@@ -15,7 +15,6 @@ import logging
 import os
 import select
 import signal
-import socket
 import threading
 import time
 from typing import Any
@@ -37,8 +36,8 @@ ALREADY_WAITED = 0.001  # what a tick answers: beat writes its schedule only aft
 
 # Python's C code writes a byte for each signal, in whichever thread it arrives. Nobody reads them: once told,
 # everybody who looks sees it.
-_told_to_end, _tell_to_end = socket.socketpair()
-_tell_to_end.setblocking(False)
+_told_to_end, _tell_to_end = os.pipe()
+os.set_blocking(_tell_to_end, False)
 
 
 class JobBeat(Beat):
@@ -46,7 +45,7 @@ class JobBeat(Beat):
 
     def install_sync_handler(self, service: Service) -> None:
         threading.Thread(target=_give_up_a_main_thread_that_hangs, name="ending", daemon=True).start()
-        signal.set_wakeup_fd(_tell_to_end.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(_tell_to_end, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from core import http, strictjson
 from executors import base
-from executors.base import Failed
+from executors.base import Failed, redacted, redacted_message
 
 LONGEST_RETRY_AFTER = 86_400.0  # seconds; who asks for more is asked again sooner
 _EXCERPT_CHARACTERS = 300
@@ -92,21 +92,23 @@ def retry_after(response: http.HttpResponse, *, now: datetime) -> float | None:
     return min(max((moment - now).total_seconds(), 0.0), LONGEST_RETRY_AFTER)
 
 
-def result_of(response: http.HttpResponse, redact: Callable[[str], str]) -> dict[str, Any]:
+def result_of(response: http.HttpResponse, secrets: tuple[str, ...]) -> dict[str, Any]:
     """What a run keeps of an answer: status, some headers, and the body by its content type.
 
     JSON and forms become values, other text stays text (XML, too: nothing of it is lost, and nothing
     in it is obeyed), the rest is told as base 64. A body that is not what it says is kept as text.
     """
     headers = response.headers
-    told = {name: redact(headers[name]) for name in _TOLD_HEADERS if name in headers}
+    told = {name: redacted(headers[name], secrets) for name in _TOLD_HEADERS if name in headers}
     result: dict[str, Any] = {"status": response.status, "headers": told}
     media_type, charset = _media_type(headers.get("content-type", ""))
     if not response.body:
         result["body"] = None
     elif _is_text(media_type, response.body):
-        text = redact(plain_text(response.body, charset))
-        result["body"] = text if response.truncated else _parsed(text, media_type)
+        text = plain_text(response.body, charset)
+        result["body"] = (
+            redacted_message(text, secrets) if response.truncated else _parsed(redacted(text, secrets), media_type)
+        )
     else:
         result["body"] = {
             "base64": base64.b64encode(response.body).decode(),

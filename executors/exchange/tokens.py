@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from core import clock, http, strictjson
 from executors import base
-from executors.base import Failed, redacted
+from executors.base import Failed, longest_first, redacted
 from executors.catalog.actions import TokenRequest
 from executors.catalog.sealed import secret_forms
 from executors.exchange.answers import failed_answer, failed_exchange
@@ -90,7 +90,7 @@ async def _fetch(request: TokenRequest) -> Token:
     else:
         pair = f"{quote(request.client_id, safe='')}:{quote(request.client_secret, safe='')}"  # RFC 6749 §2.3.1
         encoded = base64.b64encode(pair.encode()).decode()
-        hidden += (encoded,)
+        hidden = longest_first(hidden, (encoded,))
         headers["authorization"] = f"Basic {encoded}"
     body = urlencode({name: value for name, value in form.items() if value}).encode()
     try:

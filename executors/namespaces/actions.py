@@ -15,7 +15,7 @@ from typing import Any
 from core import clock, http
 from core.errors import ApiError, FieldError, Invalid
 from executors import inputs
-from executors.base import AttemptFailed, Call, Done, Gone, Outcome, redacted
+from executors.base import AttemptFailed, Call, Done, Gone, Outcome, longest_first, redacted, redacted_message
 from executors.catalog.actions import OpenedAction
 from executors.catalog.resolve import find_action, open_action
 from executors.exchange.answers import failed_answer, failed_exchange, result_of
@@ -50,15 +50,15 @@ class ActionsExecutor:
     async def execute(self, call: Call) -> Outcome:
         action: OpenedAction = call.resolved
         timeout = call.timeout if action.timeout is None else min(call.timeout, action.timeout)
-        hidden = action.secrets
+        hidden = longest_first(action.secrets, call.secrets)
         try:
             prepared = prepare(action, call, clock=clock.machine_now)
-            hidden += prepared.secrets
+            hidden = longest_first(hidden, prepared.secrets)
             if action.token is None:
                 response = await http.send(build_request(action, call, prepared.placed, timeout=timeout))
             else:
                 response, token = await _send_with_token(action, call, prepared, timeout)
-                hidden += token.forms
+                hidden = longest_first(hidden, token.forms)
         except http.HttpError as error:
             return failed_exchange(error, redact=lambda text: redacted(text, hidden))
         except NoToken as error:
@@ -69,12 +69,12 @@ class ActionsExecutor:
             return unforeseen(error, call, hidden)
 
         def redact(text: str) -> str:
-            return redacted(text, hidden)
+            return redacted_message(text, hidden)
 
         succeeded = 200 <= response.status < 300 if action.success is None else response.status in action.success
         if not succeeded:
             return failed_answer(str(action.target), response, now=clock.machine_now(), redact=redact)
-        return Done(result_of(response, redact))
+        return Done(result_of(response, hidden))
 
     def resolved_input(self, call: Call) -> dict[str, Any]:
         """See `executors.namespaces.component`."""

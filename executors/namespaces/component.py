@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from core.errors import ApiError, FieldError, Invalid
@@ -21,6 +22,7 @@ from executors.base import (
     Failed,
     Gone,
     Outcome,
+    longest_first,
     redacted,
     redacted_message,
 )
@@ -58,11 +60,11 @@ class ComponentExecutor:
 
     async def execute(self, call: Call) -> Outcome:
         opened: Opened = call.resolved
-        hidden = opened.secrets
+        hidden = longest_first(opened.secrets, call.secrets)
         try:
             resolved = inputs.resolved(call, opened.found.values)
-            hidden += resolved.secrets
-            result = await self.run(call, opened, resolved.value)
+            hidden = longest_first(hidden, resolved.secrets)
+            result = await self.run(call, replace(opened, secrets=hidden), resolved.value)
         except AttemptFailed as error:
             return without_secrets(error.failed, hidden)
         except (ApiError, Gone):

@@ -17,7 +17,18 @@ from core import clock
 from core.errors import ApiError, FieldError, Invalid
 from core.fields import dotted
 from executors import inputs, registry
-from executors.base import VALIDATION_ERROR, AttemptFailed, Call, Done, Executor, Failed, Gone, Outcome, Steps
+from executors.base import (
+    VALIDATION_ERROR,
+    AttemptFailed,
+    Call,
+    Done,
+    Executor,
+    Failed,
+    Gone,
+    Outcome,
+    Steps,
+    longest_first,
+)
 from executors.catalog.components import Found, Opened, find, open_one
 from executors.catalog.sealed import secret_forms
 from executors.catalog.values import must_know
@@ -152,7 +163,7 @@ class _Run:
     async def outcome(self) -> Outcome:
         try:
             given = inputs.resolved(self._call, self._feature.opened.found.values)
-            self._secrets = given.secrets
+            self._secrets = longest_first(self._call.secrets, given.secrets)
             self._input = with_defaults(self._settings.get("input", {}), given.value)
             if wrong := next(iter(wrong_values(self._settings.get("input", {}), self._input)), None):
                 raise AttemptFailed(VALIDATION_ERROR, f"{wrong.field}: {wrong.detail}")
@@ -201,7 +212,7 @@ class _Run:
             resolved=resolved,
             input=input,
             literal=True,
-            secrets=self._hidden(),
+            secrets=self._hidden(),  # those that the input has by now
             timeout=call.timeout if step.timeout is None else min(call.timeout, step.timeout),
             steps=Within(call.steps, step.tag) if call.steps is not None else None,
         )
@@ -220,7 +231,7 @@ class _Run:
         return resolve(value, scope, now=clock.machine_now())
 
     def _hidden(self) -> tuple[str, ...]:
-        return self._secrets + secret_forms(self._watched.opened)
+        return longest_first(self._secrets, secret_forms(self._watched.opened))
 
 
 _path: ContextVar[tuple[str, ...]] = ContextVar("features", default=())

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import FieldError
 from core.fields import dotted, suggestion
-from executors.base import VALIDATION_ERROR, AttemptFailed, Call
+from executors.base import VALIDATION_ERROR, AttemptFailed, Call, longest_first
 from executors.catalog.components import Found, Opened
 from executors.catalog.sealed import secret_forms
 from executors.catalog.shapes import opened_texts, texts_in
@@ -42,7 +42,7 @@ class GraphsActionExecutor(ComponentExecutor):
         opened: Opened = super().resolve(product_id=product_id, environment_id=environment_id, target=target)
         values = opened.found.values
         keys = {key for each in _references(opened.found) for key in values.secrets_behind(each)}
-        return replace(opened, secrets=opened.secrets + secret_forms(values.secret(key) for key in keys))
+        return replace(opened, secrets=longest_first(opened.secrets, secret_forms(values.secret(key) for key in keys)))
 
     async def run(self, call: Call, opened: Opened, input: dict[str, Any]) -> Mapping[str, Any]:
         found = opened.found

@@ -101,6 +101,7 @@ APP: dict[str, Any] = {
 @contextmanager
 def action(folder: Path) -> Iterator[Provider]:
     with Receiver() as receiver:
+        receiver.answer("/notes/good", Answer(echo=True))  # all that it was sent is in the result
         yield Provider(
             name="action", namespace="actions", target={"event": "create"}, connection={"base_url": receiver.url},
             component={name: value for name, value in APP.items() if name != "tag"},
@@ -117,6 +118,7 @@ def feature(folder: Path) -> Iterator[Provider]:
         "input": {"params": {"id": "$Input{id}"}, "body": {"note": "$Input{note}"}},
     }  # fmt: skip
     with Receiver() as receiver:
+        receiver.answer("/notes/good", Answer(echo=True))  # all that it was sent is in the result
         yield Provider(
             name="feature", namespace="features", target={}, connection={"base_url": receiver.url},
             component={"steps": [step], "output": {"note": "$Sequence{main}{a}"}}, more={"apps": [APP]},
@@ -129,6 +131,7 @@ def feature(folder: Path) -> Iterator[Provider]:
 @contextmanager
 def http_function(folder: Path) -> Iterator[Provider]:
     with Receiver() as receiver:
+        receiver.answer("/fn/good", Answer(echo=True))  # all that it was sent is in the result
         yield Provider(
             name="http", namespace="functions", component={"method": "POST"}, target={},
             connection={"url": f"{receiver.url}/fn/:id", "auth": {"headers": {"X-Key": "$Secret{LOGIN}"}}},

@@ -31,8 +31,9 @@ from tests.integration.notification_world import Kept
 
 SCHEDULED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TAG = "the-one"
-PLANTED = "planted-1nput/s3cret+="  # what $Secret{PLANTED} is, in the input of the event that goes well
 LOGIN = "planted-l0gin-s3cret"  # the password or key by which a system is reached, where it may be any
+REST = "/and-m0re+="
+PLANTED = LOGIN + REST  # what $Secret{PLANTED} is, in the input of the event that goes well: it begins as the other
 _runs = itertools.count(1)
 GREETING_SECONDS = 0.2
 PATIENCE_SECONDS = 15.0  # for what should end at once: past it a test fails

@@ -23,7 +23,7 @@ from jobs.runner.loop import Runner
 from tests.integration import everything_written
 from tests.integration.api import OPERATOR, Api
 from tests.integration.called_providers import CALLED
-from tests.integration.conformance_world import LOGIN, PLANTED, TAG, Provider, World
+from tests.integration.conformance_world import LOGIN, PLANTED, REST, TAG, Provider, World
 from tests.integration.dispatch_world import job_of
 from tests.integration.everything_written import found
 from tests.integration.kept_providers import KEPT, MADE_NODE, NOTE
@@ -114,7 +114,7 @@ def test_no_secret_is_in_anything_the_system_wrote(
         *everything_written.answers(world.kind.plural, TAG), *everything_written.pages(),
     ]  # fmt: skip
     assert Job.objects.count() == 3
-    assert found({PLANTED, LOGIN, *provider.secrets}, texts) == []
+    assert found({PLANTED, LOGIN, REST, *provider.secrets}, texts) == []
 
 
 FORMS: dict[str, Callable[[str], str]] = {

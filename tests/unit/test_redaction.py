@@ -3,12 +3,10 @@ beginning of one that was cut off at the end."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from core.errors import Invalid
-from executors.base import Failed, redacted, redacted_message
+from executors.base import Failed, longest_first, redacted, redacted_message
 from executors.catalog.schema import read_document
 from executors.catalog.sealed import secret_forms
 from executors.namespaces.component import redacted_value, without_secrets
@@ -78,6 +76,8 @@ def test_a_failure_cut_off_anywhere_shows_none_of_a_secret(size: int) -> None:
     assert shown.result == {"told": "***"}
 
 
-def test_longer_secrets_go_first() -> None:
-    secrets: Any = (SECRET, SECRET[:9])
-    assert redacted(f"{SECRET} {SECRET[:9]}", secrets) == "*** ***"
+def test_a_secret_that_begins_as_another_leaves_no_rest() -> None:
+    secrets = longest_first(("key",), (SECRET[:9], SECRET), ("key-2",))
+
+    assert secrets == (SECRET, SECRET[:9], "key-2", "key")
+    assert redacted(f"{SECRET} {SECRET[:9]} key-2", secrets) == "*** *** ***"

@@ -13,7 +13,7 @@ from typing import Any
 from core import clock, http
 from core.errors import FieldError, Invalid
 from core.fields import reject_unknown
-from executors.base import VALIDATION_ERROR, AttemptFailed, Call, redacted
+from executors.base import VALIDATION_ERROR, AttemptFailed, Call, longest_first, redacted
 from executors.catalog.actions import DEFAULT_RESPONSE_BYTES, ActionTarget, OpenedAction
 from executors.catalog.components import Found, Opened
 from executors.catalog.resolve import PATH_PARAMETER
@@ -67,7 +67,7 @@ async def run(call: Call, opened: Opened, input: dict[str, Any]) -> Mapping[str,
         raise AttemptFailed(
             failed.code, failed.message, retryable=failed.retryable, retry_after=failed.retry_after
         )  # fmt: skip
-    return result_of(response, redact)
+    return result_of(response, action.secrets)
 
 
 async def check(opened: Opened) -> str:
@@ -115,7 +115,7 @@ def _action(opened: Opened) -> OpenedAction:
         case {"type": "basic", "username": username, "password": password}:
             pair = base64.b64encode(f"{username}:{password}".encode()).decode()
             headers["authorization"] = f"Basic {pair}"
-            hidden += secret_forms([pair])
+            hidden = longest_first(hidden, secret_forms([pair]))
     timeout = connection.get("timeout")
     return OpenedAction(
         target=_target(opened.found, connection, opened=True),
