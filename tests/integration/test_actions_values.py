@@ -167,3 +167,16 @@ def test_a_session_is_needed_for_what_is_of_one(settings: Settings) -> None:
         "at offset 2: $Session{user}{email} has no value without a session: give `session` with the dispatch"
     )
     assert Job.objects.count() == 0
+
+
+@pytest.mark.parametrize("status", [200, 422])
+def test_an_answer_that_is_cut_within_a_secret_shows_no_beginning_of_it(world: World, status: int) -> None:
+    told = "you sent literal-token"
+    world.receiver.answer("/list", Answer(status=status, body=told, headers={"Content-Type": "text/plain"}))
+    for size in range(1, len(told) + 1):
+        world.store(
+            max_response_bytes=size, large_response="truncate", auth={"type": "bearer", "token": "literal-token"}
+        )
+        outcome = world.run("list")
+        shown = outcome.result["body"] if isinstance(outcome, Done) else outcome.message
+        assert "literal-" not in shown, (size, shown)
