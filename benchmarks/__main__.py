@@ -29,6 +29,7 @@ from benchmarks import (
     p8_latency,
     p11_start,
     p12_embedded,
+    p13_beside_slow,
     readme,
 )
 from benchmarks.bench import Bench
@@ -49,6 +50,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "P8": p8_latency.run,
     "P11": p11_start.run,
     "P12": p12_embedded.run,
+    "P13": p13_beside_slow.run,
 }
 INTRODUCTION = """\
 # Benchmarks

@@ -11,7 +11,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from benchmarks.noop import NAMESPACE
@@ -55,18 +55,24 @@ def create(count: int, keyed_share: float) -> None:
 
 def spread(count: int, seconds: float, head: float) -> None:
     """One-offs with a `start_at`, evenly over `seconds`, the first one `head` seconds from now."""
+    from jobs.schedule import Schedule
+
+    create_spread(lambda at: _job(Schedule(start_at=at)), count, seconds, head)
+
+
+def create_spread(job_at: Callable[[datetime], Any], count: int, seconds: float, head: float) -> None:
+    """Jobs whose times are evenly over `seconds`, the first one `head` seconds from now; all are stored by then."""
     from django.db import transaction
 
     from core.clock import database_now
     from jobs import notices
     from jobs.lifecycle.create import create_jobs
-    from jobs.schedule import Schedule
 
     begin = database_now() + timedelta(seconds=head)
     times = [begin + timedelta(seconds=index * seconds / count) for index in range(count)]
     for first in range(0, count, CHUNK):
         with transaction.atomic():
-            create_jobs([_job(Schedule(start_at=at)) for at in times[first : first + CHUNK]], now=database_now())
+            create_jobs([job_at(at) for at in times[first : first + CHUNK]], now=database_now())
         notices.tell_due()
     if database_now() > begin:
         raise RuntimeError("creating took longer than its head start")

@@ -78,6 +78,15 @@ class Postgres:
         )
         return [row[0] for row in rows]
 
+    def reached(self) -> list[float]:
+        """ms from the nominal time of an HTTP run until the upstream had its request, by the upstream's answer."""
+        rows = self._all(
+            "SELECT 1000 * ((e.result->'body'->>'at')::float8 - extract(epoch FROM e.scheduled_at)::float8) "
+            "FROM jobs_execution e JOIN jobs_job j ON j.id = e.job_id "
+            "WHERE e.status = 'completed' AND j.namespace = 'actions'"
+        )
+        return [row[0] for row in rows]
+
     def latency(self) -> list[float]:
         rows = self._all(
             "SELECT 1000 * ((e.result->>'at')::float8 - (j.input->>'sent')::float8) "

@@ -1,4 +1,5 @@
-"""The upstream of the HTTP rows: answers every request with 200 and a small JSON object, at once or later.
+"""The upstream of the HTTP rows: answers every request with 200 and a small JSON object, at once or later:
+when the request was there.
 
 `python -m benchmarks.upstream PORT DELAY_SECONDS`: one process, one loop. It does no more with a request
 than find its end, so that what calls it is measured and not this.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ import uvloop
 
 from tests.servers.local import ROOT, free_port, process, wait_until
 
-_ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
+_ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{"at": %017.6f}'
 
 
 class _Connection(asyncio.Protocol):
@@ -32,19 +34,20 @@ class _Connection(asyncio.Protocol):
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            found = head.find(b"content-length:")
+            length = int(head[found + 15 :].split(b"\r\n", 1)[0]) if found >= 0 else 0
             if len(self._buffer) < end + 4 + length:
                 return
             self._buffer = self._buffer[end + 4 + length :]
+            at = time.time()
             if self._delay:
-                asyncio.get_running_loop().call_later(self._delay, self._answer)
+                asyncio.get_running_loop().call_later(self._delay, self._answer, at)
             else:
-                self._answer()
+                self._answer(at)
 
-    def _answer(self) -> None:
+    def _answer(self, at: float) -> None:
         if not self._transport.is_closing():
-            self._transport.write(_ANSWER)
+            self._transport.write(_ANSWER % at)
 
 
 @contextmanager
