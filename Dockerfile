@@ -1,8 +1,9 @@
 # One image for all processes; which one it is, the command says.
 FROM python:3.12-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY requirements.txt .
-RUN python -m venv /venv && /venv/bin/pip install --quiet --require-hashes -r requirements.txt
+# With the drivers of every remote system: a catalog decides later which are used.
+COPY requirements.txt requirements-extras.txt .
+RUN python -m venv /venv && /venv/bin/pip install --quiet --require-hashes -r requirements.txt -r requirements-extras.txt
 
 FROM python:3.12-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ENVIRONMENT=production DATA_DIR=/data

@@ -64,7 +64,7 @@ class JobScheduler(DatabaseScheduler):
         """Beat's own tick and the pause after it; SystemExit when a signal came. A database or broker
         that is away delays it and ends nothing."""
         _end_if_told(within=0)
-        _end_if_told(within=self._tick(*args, **kwargs))
+        _end_if_told(within=max(0.0, self._tick(*args, **kwargs)))  # just before a task is due, beat answers less
         return ALREADY_WAITED
 
     def setup_schedule(self) -> None:
@@ -82,7 +82,7 @@ class JobScheduler(DatabaseScheduler):
         close_old_connections()
         try:
             _ = self.producer  # connected before a task is taken as due, which is else skipped without a broker
-            return float(super().tick(*args, **kwargs))
+            return float(super().tick(*args, **kwargs) or 0.0)
         except (DatabaseError, OperationalError, OSError) as error:
             logger.warning("periodic tasks wait, trying again in %s s: %s", RETRY_SECONDS, error)
             return RETRY_SECONDS

@@ -61,6 +61,7 @@ class Texts(Field):
     """A list of texts; a single text is a list of one."""
 
     pattern: re.Pattern[str] | None = None
+    least: int = 1
     most: int = 1000
 
 
@@ -200,8 +201,8 @@ def _texts(each: Texts, value: Any, reader: Reader, spelling: str) -> list[str]:
     if not isinstance(listed, list) or not all(isinstance(text, str) and text for text in listed):
         reader.problem(spelling, "must be a list of texts")
         return []
-    if not 0 < len(listed) <= each.most:
-        reader.problem(spelling, f"must name 1 to {each.most}")
+    if not each.least <= len(listed) <= each.most:
+        reader.problem(spelling, f"must name {each.least} to {each.most}")
     for position, text in enumerate(listed):
         if each.pattern is not None and not each.pattern.fullmatch(text):
             reader.problem(dotted(spelling, position), f"{text[:60]!r} is not such a text: {each.pattern.pattern}")

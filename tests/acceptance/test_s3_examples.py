@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -30,9 +31,9 @@ TOKEN = "the token of the page, cut off there"
 SUBSTITUTED: dict[str, Any] = {
     "Date.now() + 3600000": NOW_MS + 3_600_000,
     "new Date('2025-01-15T10:00:00Z').getTime()": NOW_MS + 30 * DAY_MS,
-    "2025-12-31T23:59:59Z": datetime.fromtimestamp(NOW_MS / 1000, UTC).replace(month=12, day=31).isoformat().replace("+00:00", "Z")
-    if datetime.now(UTC).month < 12 else "2099-12-31T23:59:59Z",
-}  # fmt: skip
+    "2025-12-31T23:59:59Z": f"{datetime.now(UTC).year + 1}-12-31T23:59:59Z",
+    "eyJhbGciOi...": TOKEN,  # a token can only be had from the running system: with_token puts it in its place
+}
 
 
 class Example(NamedTuple):
@@ -77,7 +78,7 @@ EXAMPLES: dict[str, Example] = {
     "with session data": Example("notifications", {
         "env": "prd", "product": "notifications", "notification": "digest-notifications", "event": "send_digest",
         "input": {"email": {"recipients": ["$Session{user}{email}"], "subject": {"userId": "$Session{user}{id}"}}},
-        "retries": 3, "session": {"tag": "user-session", "token": TOKEN},
+        "retries": 3, "session": {"tag": "user-session", "token": SUBSTITUTED["eyJhbGciOi..."]},
     }),
     "database operation": Example("databases", {
         "env": "prd", "product": "my-app", "database": "logs-db", "operation": "deleteMany",
@@ -189,6 +190,7 @@ def ran(house: System, example: Example) -> dict[str, Any]:
     later = now or "every" in body["schedule"]
     assert result["status"] in ({"queued"} if later else {"scheduled"})
     assert (result["recurring"], "next_run_at" in result) == (example.recurring, example.recurring)
+    assert planned(house, result["job_id"], body.get("schedule", {}))
     if not later:
         verb, changes = ("trigger", {}) if example.recurring else ("reschedule", {"start_at": int(time.time() * 1000)})
         told = house.call("POST", f"/v1/jobs/{result['job_id']}/{verb}", changes)
@@ -202,6 +204,24 @@ def ran(house: System, example: Example) -> dict[str, Any]:
             return run
         time.sleep(0.05)
     raise AssertionError(f"{body} has not run within 30 s: {house.get(result['job_id'])}")
+
+
+def planned(house: System, job_id: str, schedule: dict[str, Any]) -> bool:
+    """Whether the job is planned as the schedule says."""
+    job = house.get(job_id)
+    if "cron" in schedule:
+        zone = ZoneInfo(schedule.get("tz", "UTC"))
+        _, hour, *_ = schedule["cron"].split()
+        due = datetime.fromtimestamp(job["next_run_at"] / 1000, zone)
+        assert (due.hour, due.minute, due.second) == (int(hour), 0, 0)
+    elif "every" in schedule:
+        assert job["next_run_at"] - job["scheduled_at"] in {0, schedule["every"]}
+        assert (job.get("limit"), job["every"]) == (schedule.get("limit"), schedule["every"])
+        end = schedule.get("endDate")
+        assert job.get("end_date") == (end and datetime.fromisoformat(end).timestamp() * 1000)
+    elif schedule:
+        assert job["scheduled_at"] == schedule["start_at"]
+    return True
 
 
 @pytest.mark.parametrize("name", ["quick example", "run immediately", "a specific time"])

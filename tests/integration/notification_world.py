@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from core import http
 from core.tenancy.models import Environment, Product
 from executors import registry
 from executors.base import Call, Gone, Outcome
 from executors.catalog import document
 from executors.catalog.schema import read_document
 from executors.providers.notification.check import check
+from executors.reach.clients import close_every
 
 SCHEDULED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MESSAGES: list[dict[str, Any]] = [
@@ -99,7 +99,7 @@ class World:
             try:
                 return await check(opened)
             finally:
-                await http.close()
+                await close_every()
 
         return asyncio.run(then_close())
 
@@ -110,6 +110,6 @@ class World:
             try:
                 return await self.executor.execute(call)
             finally:
-                await http.close()
+                await close_every()
 
         return asyncio.run(then_close())

@@ -45,16 +45,16 @@ def _here(settings: Settings) -> Iterator[None]:
 # (where its ETag is read, how it is changed by somebody else, what the late one writes)
 LATE = [
     ("/catalog", ("PUT", "/apps/mail/events/send", {"resource": "/other"}), ("PUT", "/catalog", {"name": "Late"})),
-    ("/catalog", ("POST", "/secrets", {"key": "KEY", "value": "new"}), ("PUT", "/catalog?prune=true", CATALOG)),
+    ("/catalog", ("POST", "/secrets", {"key": "KEY", "value": "newer"}), ("PUT", "/catalog?prune=true", CATALOG)),
     ("/catalog", ("DELETE", "/envs/dev", None), ("PUT", "/catalog?dry_run=true", {"name": "Late"})),
     ("/catalog", ("DELETE", "/secrets/KEY", None), ("PUT", "/catalog", {"name": "Late"})),
     ("/catalog", ("PATCH", "/caches/c", {"expiry": 9}), ("PUT", "/catalog", {"name": "Late"})),
     ("", ("PATCH", "", {"name": "Early"}), ("PATCH", "", {"name": "Late"})),
     ("", ("POST", "/envs", {"slug": "new"}), ("DELETE", "", None)),
     ("/envs/prd", ("PATCH", "/envs/prd", {"name": "Early"}), ("PATCH", "/envs/prd", {"name": "Late"})),
-    ("/envs/prd", ("POST", "/secrets", {"key": "KEY", "envs": {"prd": "new"}}), ("DELETE", "/envs/prd", None)),
+    ("/envs/prd", ("POST", "/secrets", {"key": "KEY", "envs": {"prd": "newer"}}), ("DELETE", "/envs/prd", None)),
     ("/envs/prd", ("PUT", "/apps/mail/envs/prd", {"base_url": "https://b.example"}), ("DELETE", "/envs/prd", None)),
-    ("/secrets/KEY", ("POST", "/secrets", {"key": "KEY", "value": "new"}), ("DELETE", "/secrets/KEY", None)),
+    ("/secrets/KEY", ("POST", "/secrets", {"key": "KEY", "value": "newer"}), ("DELETE", "/secrets/KEY", None)),
     ("/secrets/KEY", ("DELETE", "/secrets/KEY?env=prd", None), ("POST", "/secrets", {"key": "KEY", "value": "late"})),
     ("/apps/mail/events/send", ("PATCH", "/apps/mail", {"timeout": 5}), ("POST", "/apps/mail/events", EVENT)),
     ("/apps/mail/events/send", ("POST", "/apps/mail/events", EVENT), ("DELETE", "/apps/mail/events/send", None)),
@@ -84,7 +84,7 @@ def test_who_read_another_version_than_is_there_changes_nothing(read: str, early
         ("PATCH", "", {"name": "New"}, ""),
         ("POST", "/envs", {"slug": "new"}, "/envs/new"),
         ("PATCH", "/envs/prd", {"name": "New"}, "/envs/prd"),
-        ("POST", "/secrets", {"key": "KEY", "value": "new"}, "/secrets/KEY"),
+        ("POST", "/secrets", {"key": "KEY", "value": "newer"}, "/secrets/KEY"),
         ("POST", "/apps/mail/events", EVENT, "/apps/mail/events/new"),
         ("PUT", "/apps/mail/events/send", {"resource": "/new"}, "/apps/mail/events"),
         ("PUT", "/apps/mail/envs/prd", {"base_url": "https://b.example"}, "/apps/mail"),
@@ -120,8 +120,8 @@ def test_what_is_not_there_matches_no_etag() -> None:
     dry = call("PUT", "/catalog?dry_run=true", CATALOG)
     assert (dry.status_code, dry.has_header("ETag")) == (200, False)
     assert call("PUT", "/catalog", CATALOG).status_code == 200
-    assert call("POST", "/secrets", {"key": "NEW", "value": "x"}, match="*").status_code == 412
-    assert call("POST", "/secrets", {"key": "KEY", "value": "x"}, match="*").status_code == 200
+    assert call("POST", "/secrets", {"key": "NEW", "value": "newer"}, match="*").status_code == 412
+    assert call("POST", "/secrets", {"key": "KEY", "value": "newer"}, match="*").status_code == 200
 
 
 def test_a_product_that_was_removed_and_made_again_is_another_version() -> None:

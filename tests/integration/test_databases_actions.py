@@ -19,7 +19,8 @@ EVENTS: list[dict[str, Any]] = [
     {"tag": "stock_db_set", "operation": "UPDATE", "template": {"qty": {"$inc": "{{by}}"}, "made": "$Now()"}, "filterTemplate": {"sku": "{{sku}}"}},
     {"tag": "drop", "operation": "DELETE", "filterTemplate": {"sku": "{{sku}}"}},
     {"tag": "sum", "operation": "AGGREGATE", "template": {"operations": {"all": {"$SUM": "qty"}}}},
-    {"tag": "raw", "operation": "RAW_SQL", "template": {"query": "SELECT sku FROM stock WHERE sku = $1", "params": ["{{sku}}"]}},
+    {"tag": "many", "operation": "COUNT", "template": {"where": {"qty": {"$gt": "{{least}}"}}}},
+    {"tag": "raw", "operation": "RAW_SQL", "tableName": "stock", "template": {"query": "SELECT sku FROM stock WHERE sku = $1", "params": ["{{sku}}"]}},
 ]  # fmt: skip
 
 
@@ -125,3 +126,7 @@ def test_an_action_that_can_never_run_is_not_stored(event: dict[str, Any], field
 
     told = {error.field.removeprefix("databases.0.events.0."): error.detail for error in caught.value.errors}
     assert words in told[field]
+
+
+def test_an_older_count_counts(world: World) -> None:
+    assert done(world, "many", least=10) == {"count": 1}

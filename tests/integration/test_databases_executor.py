@@ -146,6 +146,10 @@ def test_an_update_or_delete_of_everything_must_be_asked_for(filled: World, real
         {"where": {}},
         {"where": {"$and": [{"sku": {"$nin": []}}]}},
         {"filter": {"$or": [{"sku": {"$nin": []}}]}},
+        {"where": {"sku": {"$not": {"$in": []}}}},
+        {"where": {"$not": {"sku": {"$in": []}}}},
+        {"where": {"$nor": [{"sku": {"$in": []}}]}},
+        {"where": {"$or": [{"sku": "a"}, {"$not": {"sku": {"$in": []}}}]}},
     ]
     for input in inputs:
         with pytest.raises(Invalid, match=r"this would delete every row\. Say which, or say allowAll: true"):
@@ -153,6 +157,9 @@ def test_an_update_or_delete_of_everything_must_be_asked_for(filled: World, real
         assert filled.failed("deleteMany", **input).code == "VALIDATION_ERROR"
 
     assert real.rows("SELECT count(*) FROM stock") == [(3,)]
+    assert filled.done("deleteMany", where={"$nor": [{"sku": {"$in": []}}], "$not": {"qty": {"$nin": []}}}) == {
+        "count": 0
+    }
     assert filled.done("deleteMany", where={}, allowAll=True) == {"count": 3}
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from core.errors import Invalid
 from executors.base import Done, Failed
 from tests.integration.notification_world import World
 from tests.servers.local import free_port
+from tests.servers.mail import MailServer
 from tests.servers.receiver import Answer, Receiver
 
 pytestmark = pytest.mark.django_db
@@ -151,3 +153,25 @@ def test_a_value_adds_no_header(receiver: Receiver) -> None:
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
     assert len(receiver.requests) == 0
+
+
+def test_a_callback_that_the_input_does_not_name_is_skipped_where_its_url_needs_a_value(
+    receiver: Receiver,
+) -> None:
+    message = {"tag": "both", "email": {"subject": "Hi", "template": "<p>Hi</p>"}, "callback": {"body": {"a": 1}}}
+    with MailServer() as mails:
+        channels: dict[str, Any] = {"callbacks": {"url": f"{receiver.url}/hook/:kind"}, "emails": mails.block}
+        made = World(**channels)
+        made.store([message], **channels)
+
+        outcome = made.run("both", email={"recipients": ["a@example.com"]})
+
+    assert isinstance(outcome, Done)
+    assert outcome.result["channels"]["email"]["success"] is True
+    reason = "the input names no callback.params.kind, which its URL holds"
+    assert outcome.result["channels"]["callback"] == {"success": False, "skipped": True, "reason": reason}
+    assert (len(mails.got), len(receiver.requests)) == (1, 0)
+    with pytest.raises(Invalid, match=r"is required: the callback's URL holds :kind"):
+        made.check("both", email={"recipients": ["a@example.com"]}, callback={})
+    with pytest.raises(Invalid, match="names nobody to send to: give email.recipients or callback"):
+        made.check("both")

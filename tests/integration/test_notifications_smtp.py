@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from executors.base import Done, Failed
+from executors.providers.notification.email.smtp import SESSIONS
+from executors.reach.clients import close_every
 from tests.integration.notification_world import Kept, World
 from tests.servers.certificates import Authority, self_signed
 from tests.servers.local import free_port
@@ -225,6 +227,52 @@ def test_a_run_that_is_cancelled_hangs_up_at_once(server: MailServer) -> None:
     asyncio.run(cancelled())
 
     server.wait_closed(2.0)
+
+
+def test_runs_share_a_bounded_number_of_connections(server: MailServer) -> None:
+    world = World(emails=server.block)
+    calls = [world.call("mail", timeout=30.0, **ONE) for _ in range(40)]
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, server.open)
+            await asyncio.sleep(0.001)
+
+    async def sent() -> list[Any]:
+        watching = asyncio.create_task(watch())
+        outcomes = await asyncio.gather(*(world.executor.execute(call) for call in calls))
+        watching.cancel()
+        await close_every()
+        return outcomes
+
+    outcomes = asyncio.run(sent())
+
+    assert all(isinstance(outcome, Done) for outcome in outcomes)
+    assert len(server.got) == 40
+    assert (most, server.connections) == (SESSIONS, SESSIONS)
+
+
+@pytest.mark.parametrize(("hung_up", "connections"), [(False, 1), (True, 2)])
+def test_a_connection_is_kept_for_the_next_run_if_the_server_keeps_it(
+    server: MailServer, hung_up: bool, connections: int
+) -> None:
+    world = World(emails=server.block)
+    calls = [world.call("mail", **ONE) for _ in range(2)]
+
+    async def twice() -> list[Any]:
+        first = await world.executor.execute(calls[0])
+        if hung_up:
+            await asyncio.to_thread(server.hang_up)
+        second = await world.executor.execute(calls[1])
+        await close_every()
+        return [first, second]
+
+    outcomes = asyncio.run(twice())
+
+    assert all(isinstance(outcome, Done) for outcome in outcomes)
+    assert (len(server.got), server.connections) == (2, connections)
 
 
 def test_a_server_that_is_away_is_tried_again() -> None:

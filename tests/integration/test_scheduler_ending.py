@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from jobs.beat import ALREADY_WAITED, JobScheduler
 from tests.servers.local import ROOT
 
 TOLD_IN_A_DESTRUCTOR = """
@@ -64,3 +68,15 @@ def test_a_scheduler_that_hangs_is_given_up() -> None:
     status, errors = ended(TOLD_AND_DEAF)
     assert status == 1
     assert "not ended 0.2 s after the signal" in errors
+
+
+@pytest.mark.parametrize("answered", [-0.01, 0.0, 0.002, None])
+def test_whatever_beat_answers_of_its_next_task_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, answered: float | None
+) -> None:
+    """In the last 10 ms before a task is due Celery answers less than nothing; some of its ticks answer None."""
+    monkeypatch.setattr(DatabaseScheduler, "tick", lambda self, *args, **kwargs: answered)
+    monkeypatch.setattr(JobScheduler, "producer", None)
+    scheduler = object.__new__(JobScheduler)
+
+    assert scheduler.tick() == ALREADY_WAITED

@@ -60,6 +60,16 @@ class MailServer:
     def block(self) -> dict[str, Any]:
         return {"provider": "smtp", "smtp": self.settings}
 
+    def hang_up(self) -> None:
+        """On every connection that is open."""
+
+        def abort() -> None:
+            for transport in self._transports:
+                transport.abort()
+
+        self._loop.call_soon_threadsafe(abort)
+        self.wait_closed()
+
     def wait_closed(self, seconds: float = 3.0) -> None:
         wait_until(lambda: self.open == 0, "all connections are closed", seconds=seconds)
 

@@ -246,3 +246,9 @@ def test_what_is_no_condition_is_refused(condition: Any) -> None:
 def test_sides_that_cannot_be_compared_are_told() -> None:
     with pytest.raises(ExpressionError, match="a str and a int cannot be compared by >"):
         holds(read_condition("abc > 5"), lambda value: value)
+
+
+def test_a_step_or_sequence_may_depend_on_nothing() -> None:
+    plan = plan_of(read(steps=[action("one", dependsOn=[]), action("two")]))
+    older = plan_of(read(sequence=[{"tag": "main", "parents": [], "events": [action("one")]}]))
+    assert [sorted(step.after) for step in (*plan, *older)] == [[], [], []]

@@ -7,7 +7,7 @@ All members of an object must hold. Operators may be written in any case.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.fields import dotted, suggestion
@@ -41,18 +41,32 @@ def read_where(value: Any, path: str, type: str, told: Told) -> Condition | None
 
 def constrains(condition: Condition | None) -> bool:
     """Whether it leaves any row out, as far as its form tells: an update of everything must be asked for."""
+    return condition is not None and _constant(condition) is not True
+
+
+def _constant(condition: Condition) -> bool | None:
+    """What it is for every row, whatever is in it; None where that depends on the row."""
     match condition:
-        case None:
+        case Compare(operator="$in", value=[]):
             return False
-        case Compare(operator="$nin", value=value):
-            return bool(value)
+        case Compare(operator="$nin", value=[]):
+            return True
         case Every(parts):
-            return any(constrains(part) for part in parts)
+            return _joined(parts, decides=False)
         case Either(parts):
-            return all(constrains(part) for part in parts)
-        case Opposite(Compare(operator="$in", value=value)):
-            return bool(value)
-    return True
+            return _joined(parts, decides=True)
+        case Opposite(part):
+            constant = _constant(part)
+            return None if constant is None else not constant
+    return None
+
+
+def _joined(parts: Iterable[Condition], *, decides: bool) -> bool | None:
+    """Of conditions of which one that is `decides` decides, and that are the other where all are."""
+    constants = {_constant(part) for part in parts}
+    if decides in constants:
+        return decides
+    return None if None in constants else not decides
 
 
 def columns_of(condition: Condition | None) -> Iterator[str]:

@@ -18,7 +18,7 @@ from executors.templates import PLACEHOLDER, filled, names_in
 
 OPERATIONS = {
     "QUERY": "query", "INSERT": "insert", "UPDATE": "update", "DELETE": "delete", "UPSERT": "upsert",
-    "AGGREGATE": "aggregate", "RAW_SQL": "raw",
+    "AGGREGATE": "aggregate", "COUNT": "count", "RAW_SQL": "raw",
 }  # fmt: skip
 ALIASES = {"READ": "QUERY", "FIND": "QUERY", "CREATE": "INSERT", "RAW": "RAW_SQL"}
 _GROUPS = ("data", "query", "filter")
@@ -42,7 +42,7 @@ def input_of(event: Mapping[str, Any]) -> dict[str, Any]:
         made |= template
     if where is not None:
         made["where"] = where
-    if event.get("table"):
+    if event.get("table") and operation != "RAW_SQL":  # which says itself what it reads
         made["table"] = event["table"]
     if event.get("allowAll") is True:
         made["allowAll"] = True

@@ -46,14 +46,14 @@ _STEP = {
     **{name: Text(limit=300) for name in TARGET_FIELDS},
     "input": Anything(types=(dict,), told="an object"),
     "condition": Anything(types=(str, bool, dict), told="a text, true, false, or an object"),
-    "dependsOn": Texts(aliases=("depends_on",), most=MOST_STEPS),
+    "dependsOn": Texts(aliases=("depends_on",), least=0, most=MOST_STEPS),
     "options": Inner(shape=_OPTIONS),
     "duration": Whole(low=1, high=_DAY_MS, aliases=("ms",)),
     "description": Text(limit=2000),
 }
 _SEQUENCE = {
     "tag": Text(required=True, pattern=TAG, aliases=("sequence_tag",)),
-    "parents": Texts(most=MOST_STEPS),
+    "parents": Texts(least=0, most=MOST_STEPS),
     "events": Items(shape=_STEP, required=True),
 }
 

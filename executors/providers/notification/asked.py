@@ -60,7 +60,7 @@ def wrong(input: Mapping[str, Any], event: Mapping[str, Any], connection: Mappin
         not each.skipped for each in _asked(input, event, connection)
     ):
         here = [channel for channel in CHANNELS if channel.part in event and connection.get(channel.block)]
-        fields = " or ".join(f"{channel.part}.{channel.recipients[0]}" for channel in here)
+        fields = " or ".join(".".join((channel.part, *channel.recipients[:1])) for channel in here)
         lacks = "names nobody to send to: its environment has no channel of the message"
         yield FieldError("input", "required", f"names nobody to send to: give {fields}" if here else lacks)
 
@@ -83,6 +83,8 @@ def _asked(input: Mapping[str, Any], event: Mapping[str, Any], connection: Mappi
             skipped = f"the environment has no {channel.block}"
         elif not recipients:
             skipped = f"the input names no {channel.part}.{channel.recipients[0]}"
+        elif channel is CALLBACK and CALLBACK.part not in input and (lacking := _unfilled(event, connection, {})):
+            skipped = f"the input names no {CALLBACK.part}.params.{lacking[0]}, which its URL holds"
         yield Asked(channel, recipients, parts, skipped)
 
 
@@ -163,16 +165,21 @@ def _wrong_headers(headers: Mapping[str, Any], at: str) -> Iterator[FieldError]:
 def _wrong_path(
     input: Mapping[str, Any], event: Mapping[str, Any], connection: Mapping[str, Any]
 ) -> Iterator[FieldError]:
-    """The `:params` of a callback's URL that nothing gives a value."""
-    settings, said = connection.get(CALLBACK.block), input.get(CALLBACK.part)
-    if not settings or CALLBACK.part not in event or isinstance(said, Unknown):
+    """The `:params` of a callback's URL that nothing gives a value. Not where the input says nothing of a callback:
+    it is skipped then, as a channel without recipients is."""
+    said = input.get(CALLBACK.part)
+    if not connection.get(CALLBACK.block) or CALLBACK.part not in event or not isinstance(said, Mapping):
         return
-    given = said.get("params") if isinstance(said, Mapping) else None
+    given = said.get("params")
     if isinstance(given, Unknown):
         return
-    known = {*settings.get("auth", {}).get("params", {}), *event[CALLBACK.part].get("params", {})}
-    known |= set(given) if isinstance(given, Mapping) else set()
-    for name in dict.fromkeys(PATH_PARAMETER.findall(str(settings.get("url", "")))):
-        if name not in known:
-            at = f"input.{CALLBACK.part}.params.{name}"
-            yield FieldError(at, "required", f"is required: the callback's URL holds :{name}")
+    for name in _unfilled(event, connection, given if isinstance(given, Mapping) else {}):
+        at = f"input.{CALLBACK.part}.params.{name}"
+        yield FieldError(at, "required", f"is required: the callback's URL holds :{name}")
+
+
+def _unfilled(event: Mapping[str, Any], connection: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The `:params` of the callback's URL without a value, each once."""
+    settings = connection.get(CALLBACK.block, {})
+    known = {*settings.get("auth", {}).get("params", {}), *event[CALLBACK.part].get("params", {}), *given}
+    return [name for name in dict.fromkeys(PATH_PARAMETER.findall(str(settings.get("url", "")))) if name not in known]

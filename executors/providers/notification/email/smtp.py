@@ -1,6 +1,7 @@
 """E-mail over SMTP (RFC 5321): the session of one attempt, and the message as it is sent.
 
-Each recipient gets a message of its own, over one connection for up to 50. Its Message-ID is made of the run and the
+Each recipient gets a message of its own, over one connection for up to 50. Up to SESSIONS connections of one server
+and login are open at once, kept for the next run, and closed when idle. Its Message-ID is made of the run and the
 recipient, so that a message that was sent twice (the connection broke before the server's word came) is told by it.
 TLS: `secure` from the first byte; else STARTTLS, which `tls: true` demands and `tls: false` leaves out. A password
 never crosses a connection that is not encrypted unless `tls: false` says so.
@@ -8,11 +9,15 @@ never crosses a connection that is not encrypted unless `tls: false` says so.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
 import re
 import smtplib
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, formataddr
@@ -24,13 +29,17 @@ from executors.base import AttemptFailed
 from executors.catalog.formats import is_email
 from executors.providers.notification.delivery import Accepted, Email, Occasion, Refused, Report
 from executors.reach.addresses import checked
+from executors.reach.clients import Clients
 from executors.reach.threads import Threads
 
 SUBMISSION, SUBMISSIONS = 587, 465  # the ports of RFC 6409 and RFC 8314
 REPLY_SECONDS = 30.0  # at most, for each word of the server
 GOODBYE_SECONDS = 2.0
+TAKE_UP_SECONDS = 5.0  # a kept connection that is slower than that is replaced
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_\-]")
 _ENHANCED = re.compile(r"[245]\.(\d{1,3})\.\d{1,3}\b")  # RFC 3463: its middle is the subject, 7 is policy
+
+SESSIONS = 10  # with one server and login in one process; more wait their turn
 
 _threads = Threads("smtp")
 
@@ -41,30 +50,74 @@ class Smtp:
     def __init__(self, settings: Mapping[str, Any], occasion: Occasion) -> None:
         """Raises AttemptFailed for a sender that a reference made wrong: it goes into commands and headers."""
         self._settings, self._occasion = settings, occasion
+        self._key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
         if not is_email(settings["sender_email"]):
             raise AttemptFailed(base.VALIDATION_ERROR, "the sender_email of the environment is not an e-mail address")
 
     async def send(self, message: Email, recipients: Sequence[str], report: Report) -> None:
+        async with _servers.use(self._key, _no_session_yet) as server, server.slots:
+            session = await self._session(server)
+            try:
+                for recipient in recipients:
+                    told = await _threads.run(session.deliver, message, recipient, abort=session.abort)
+                    await report(recipient, told)
+            except BaseException:
+                session.close()
+                raise
+            server.idle.append(session)
+
+    async def _session(self, server: _Server) -> Session:
+        """One that is kept and still answers, else a new one. Raises AttemptFailed."""
+        while server.idle:
+            session = server.idle.pop()
+            if await self._begun(session, session.take_up):
+                return session
         session = Session(self._settings, self._occasion)
+        await self._begun(session, session.open)
+        return session
+
+    async def _begun(self, session: Session, begin: Callable[..., bool]) -> bool:
+        begun = False
         try:
-            await _threads.run(session.open, abort=session.abort)
-            for recipient in recipients:
-                told = await _threads.run(session.deliver, message, recipient, abort=session.abort)
-                await report(recipient, told)
-            await _threads.run(session.quit, abort=session.abort)
+            begun = await _threads.run(begin, self._occasion, abort=session.abort)
         finally:
-            session.close()
+            if not begun:
+                session.close()
+        return begun
 
     async def check(self) -> str:
         session = Session(self._settings, self._occasion)
         try:
-            await _threads.run(session.open, abort=session.abort)
+            await _threads.run(session.open, self._occasion, abort=session.abort)
             await _threads.run(session.quit, abort=session.abort)
         finally:
             session.close()
         return f"e-mail: the SMTP server {session.where} answers" + (
             " and accepts the login" if session.logs_in else ""
         )
+
+
+@dataclass(slots=True)
+class _Server:
+    """One server and login: its places, and the connections that nobody uses."""
+
+    slots: asyncio.Semaphore
+    idle: list[Session]
+
+
+async def _no_session_yet() -> _Server:
+    return _Server(asyncio.Semaphore(SESSIONS), [])
+
+
+async def _let_go(server: _Server) -> None:
+    for session in server.idle:
+        try:
+            await _threads.run(session.quit, abort=session.abort)
+        finally:
+            session.close()
+
+
+_servers: Clients[_Server] = Clients(_let_go)
 
 
 class Session:
@@ -80,18 +133,29 @@ class Session:
         self._smtp: smtplib.SMTP | None = None
         self._aborted = False
 
-    def open(self) -> None:
-        """Connect, encrypt, log in. Raises AttemptFailed."""
+    def open(self, occasion: Occasion) -> bool:
+        """Connect, encrypt, log in; True. Raises AttemptFailed."""
+        self._occasion = occasion
         address = checked(self._host, self._port)
         try:
             self._connect(address)
             if self._settings.get("auth"):
                 auth = self._settings["auth"]
                 self._client.login(auth["user"], auth["pass"])
+            return True
         except UnicodeEncodeError:
             raise self._told(base.VALIDATION_ERROR, "takes logins of ASCII characters only: change auth") from None
         except (smtplib.SMTPException, OSError) as error:
             raise self._failed(error) from None
+
+    def take_up(self, occasion: Occasion) -> bool:
+        """Go on with a connection that was kept; whether the server still answers."""
+        self._occasion = occasion
+        try:
+            self._wait_at_most(occasion.left(TAKE_UP_SECONDS))
+            return self._client.rset()[0] == 250
+        except (smtplib.SMTPException, OSError):
+            return False
 
     def deliver(self, message: Email, recipient: str) -> Accepted | Refused:
         """One message to one recipient. Raises AttemptFailed where the connection is of no more use."""
