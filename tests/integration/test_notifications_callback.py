@@ -173,5 +173,5 @@ def test_a_callback_that_the_input_does_not_name_is_skipped_where_its_url_needs_
     assert (len(mails.got), len(receiver.requests)) == (1, 0)
     with pytest.raises(Invalid, match=r"is required: the callback's URL holds :kind"):
         made.check("both", email={"recipients": ["a@example.com"]}, callback={})
-    with pytest.raises(Invalid, match="names nobody to send to: give email.recipients or callback"):
+    with pytest.raises(Invalid, match=r"names nobody to send to: give email\.recipients or callback"):
         made.check("both")

@@ -60,6 +60,9 @@ def wrong(input: Mapping[str, Any], event: Mapping[str, Any], connection: Mappin
         not each.skipped for each in _asked(input, event, connection)
     ):
         here = [channel for channel in CHANNELS if channel.part in event and connection.get(channel.block)]
+        if here == [CALLBACK]:
+            yield from _wrong_path({CALLBACK.part: {}, **input}, event, connection)
+            return
         fields = " or ".join(".".join((channel.part, *channel.recipients[:1])) for channel in here)
         lacks = "names nobody to send to: its environment has no channel of the message"
         yield FieldError("input", "required", f"names nobody to send to: give {fields}" if here else lacks)
