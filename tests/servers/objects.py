@@ -1,14 +1,15 @@
 """Object storage for tests, on free loopback ports: S3's protocol by moto; Azure's and Google's by their emulators.
 
-The emulators are programs that may be missing: AZURITE_BLOB names `azurite-blob` (npm install azurite), GCS_EMULATOR
-names `gcp-storage-emulator` (pip install gcp-storage-emulator). Without the variable their tests are skipped,
-in CI as well: the tests of S3 and of a local folder say the same of the same interface.
+The emulators are programs that may be missing: `azurite-blob` (AZURITE_BLOB names it, or `npm ci` in azurite/ has
+installed it, as CI does), and `gcp-storage-emulator`, named by GCS_EMULATOR (pip install gcp-storage-emulator). Without
+one its tests are skipped; in CI a missing Azurite is a failure.
 """
 
 from __future__ import annotations
 
 import base64
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -69,7 +70,7 @@ def azurite(folder: Path) -> Iterator[dict[str, Any]]:
 
     port = _free_port()
     command = [
-        _program("AZURITE_BLOB"), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder),
+        _azurite_program(), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder),
         "--silent", "--skipApiVersionCheck", "--disableTelemetry",
     ]  # fmt: skip
     with _running(command, port, {"AZURITE_ACCOUNTS": f"{AZURE_ACCOUNT}:{AZURE_KEY}"}):
@@ -93,6 +94,15 @@ def gcs_emulator(folder: Path) -> Iterator[dict[str, Any]]:
     ]  # fmt: skip
     with _running(command, port, {}):
         yield {"bucket": bucket, "endpoint_url": f"http://127.0.0.1:{port}", "project_id": "test"}
+
+
+def _azurite_program() -> str:
+    installed = Path(__file__).parent / "azurite" / "node_modules" / ".bin" / "azurite-blob"
+    if "AZURITE_BLOB" not in os.environ and installed.exists():
+        return str(installed)
+    if "AZURITE_BLOB" not in os.environ and "CI" in os.environ and shutil.which("npm"):
+        pytest.fail(f"{installed} is missing: npm ci in tests/servers/azurite")
+    return _program("AZURITE_BLOB")
 
 
 def _program(variable: str) -> str:
