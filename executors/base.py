@@ -138,6 +138,25 @@ def redacted_message(text: str, secrets: tuple[str, ...]) -> str:
     return text
 
 
+def redacted_value(value: Any, secrets: tuple[str, ...]) -> Any:
+    """The JSON value with every secret in its texts, and in the names of its fields, replaced."""
+    if isinstance(value, str):
+        return redacted(value, secrets)
+    if isinstance(value, Mapping):
+        return {redacted(str(name), secrets): redacted_value(member, secrets) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redacted_value(member, secrets) for member in value]
+    return value
+
+
+def redacted_bytes(body: bytes, secrets: tuple[str, ...], *, cut_off: bool) -> bytes:
+    """The bytes with every secret in them replaced; and the beginning of one at their end, where they were cut off."""
+    # Each byte is one sign of Latin 1: what holds of texts holds of them.
+    hidden = tuple(secret.encode("utf-8", "replace").decode("latin-1") for secret in secrets)
+    replaced = redacted_message if cut_off else redacted
+    return replaced(body.decode("latin-1"), hidden).encode("latin-1")
+
+
 class Steps(Protocol):
     """What a run has done already, kept with it: read and written by its own attempts, in the run's history.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Iterable
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
 
 from core import crypto
 from executors.base import SHORTEST_SECRET
@@ -12,6 +13,7 @@ from executors.catalog.models import Component, Connection
 from executors.catalog.values import Unreadable
 
 _SHORTEST_PART = 2  # characters; one is in every text
+_GO = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&"})
 
 
 def open_sealed(row: Component | Connection) -> dict[str, str]:
@@ -28,11 +30,17 @@ def open_sealed(row: Component | Connection) -> dict[str, str]:
 
 
 def secret_forms(values: Iterable[str]) -> tuple[str, ...]:
-    """Secrets as they may appear in a text, longest first: plain, in JSON, percent-encoded."""
+    """Secrets as they may appear in a text, longest first: plain, and as JSON, URLs, forms and HTML have them."""
     forms: set[str] = set()
     for value in filter(_can_be_told, values):
-        forms |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], quote(value, safe="")}
+        forms |= {value, *_in_json(value), quote(value, safe=""), quote_plus(value), html.escape(value)}
     return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _in_json(value: str) -> Iterator[str]:
+    """As its writers differ: non-ASCII escaped or not, PHP's escape of `/`, Go's of what HTML has a meaning for."""
+    escaped, told = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
+    yield from (escaped, told, escaped.replace("/", "\\/"), told.translate(_GO))
 
 
 def _can_be_told(value: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import codecs
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,10 +17,11 @@ from urllib.parse import parse_qs
 
 from core import http, strictjson
 from executors import base
-from executors.base import Failed, redacted, redacted_message
+from executors.base import Failed, redacted, redacted_bytes, redacted_message, redacted_value
 
 LONGEST_RETRY_AFTER = 86_400.0  # seconds; who asks for more is asked again sooner
 _EXCERPT_CHARACTERS = 300
+_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["/\\]))')
 _MOST_FIELDS = 10_000  # of a form that is told as an object
 _TOLD_HEADERS = ("content-type", "location", "etag", "last-modified", "retry-after", "x-request-id")
 _TEXTS = frozenset(
@@ -50,7 +52,8 @@ def failed_answer(
     if 300 <= status < 400:
         message += " (redirects are not followed)"
     _, charset = _media_type(response.headers.get("content-type", ""))
-    excerpt = redact(plain_text(response.body, charset))[:_EXCERPT_CHARACTERS].strip() if response.body else ""
+    told = _hidden_in(plain_text(response.body, charset), redact)
+    excerpt = told[:_EXCERPT_CHARACTERS].strip()
     return Failed(
         code=code,
         message=f"{message}: {excerpt}" if excerpt else message,
@@ -106,18 +109,42 @@ def result_of(response: http.HttpResponse, secrets: tuple[str, ...]) -> dict[str
         result["body"] = None
     elif _is_text(media_type, response.body):
         text = plain_text(response.body, charset)
-        result["body"] = (
-            redacted_message(text, secrets) if response.truncated else _parsed(redacted(text, secrets), media_type)
-        )
+        result["body"] = _text_told(text, media_type, secrets, truncated=response.truncated)
     else:
+        told_bytes = redacted_bytes(response.body, secrets, cut_off=response.truncated)
         result["body"] = {
-            "base64": base64.b64encode(response.body).decode(),
+            "base64": base64.b64encode(told_bytes).decode(),
             "size": len(response.body),
             "content_type": media_type or "application/octet-stream",
         }
     if response.truncated:
         result["truncated"] = True
     return result
+
+
+def _text_told(text: str, media_type: str, secrets: tuple[str, ...], *, truncated: bool) -> Any:
+    """A text as a run keeps it. Looked through as it is, where a secret may be several values; and by value."""
+    if truncated:
+        return redacted_message(_hidden_in(text, lambda each: redacted(each, secrets)), secrets)
+    value = _parsed(redacted(text, secrets), media_type)
+    if isinstance(value, str):
+        return _hidden_in(value, lambda each: redacted(each, secrets))
+    return redacted_value(value, secrets)
+
+
+def _hidden_in(text: str, redact: Callable[[str], str]) -> str:
+    """The text without secrets; and without JSON's escapes, only where these keep one from being seen."""
+    told = redact(text)
+    if "\\" in told:
+        plain = _ESCAPE.sub(_unescaped, told)
+        if (shown := redact(plain)) != plain:
+            return shown
+    return told
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    sign = chr(int(escape[1], 16)) if escape[1] else escape[2]
+    return sign if sign.isprintable() else escape[0]
 
 
 def plain_text(body: bytes, charset: str = "utf-8") -> str:

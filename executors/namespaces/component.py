@@ -25,6 +25,7 @@ from executors.base import (
     longest_first,
     redacted,
     redacted_message,
+    redacted_value,
 )
 from executors.catalog import kinds
 from executors.catalog.components import Found, Opened, find, open_one
@@ -122,14 +123,3 @@ def unforeseen(error: Exception, call: Call, secrets: tuple[str, ...]) -> Failed
     text = redacted("".join(traceback.format_exception(error)), secrets)
     logger.error("%s: the executor raised\n%s", call.run_key, text)
     return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
-
-
-def redacted_value(value: Any, secrets: tuple[str, ...]) -> Any:
-    """The JSON value with every secret in its texts, and in the names of its fields, replaced."""
-    if isinstance(value, str):
-        return redacted(value, secrets)
-    if isinstance(value, Mapping):
-        return {redacted(str(name), secrets): redacted_value(member, secrets) for name, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redacted_value(member, secrets) for member in value]
-    return value

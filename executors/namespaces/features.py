@@ -28,12 +28,13 @@ from executors.base import (
     Outcome,
     Steps,
     longest_first,
+    redacted_value,
 )
 from executors.catalog.components import Found, Opened, find, open_one
 from executors.catalog.sealed import secret_forms
 from executors.catalog.values import must_know
 from executors.expressions import ExpressionError, InputScope, Reference, StepsScope, resolve, resolve_known
-from executors.namespaces.component import ComponentExecutor, redacted_value, unforeseen, without_secrets
+from executors.namespaces.component import ComponentExecutor, unforeseen, without_secrets
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
 from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
 from executors.providers.feature.plan import MOST_RETRIES, Step, WrongPlan, plan_of, references_in_feature

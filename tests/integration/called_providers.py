@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.integration.conformance_world import LOGIN, PLANTED, Provider, Refusal
 from tests.servers.mail import PASSWORD, MailServer
 from tests.servers.objects import AZURE_KEY
-from tests.servers.receiver import Answer, Receiver
+from tests.servers.receiver import ECHO_TYPES, ECHOES, Answer, Receiver
 from tests.servers.vendors.mail import BrevoServer, MailgunServer, PostmarkServer, SendGridServer
 from tests.servers.vendors.push import ExpoServer, FirebaseServer, account_key
 from tests.servers.vendors.sms import PlivoServer, TwilioServer, VonageServer
@@ -101,7 +101,7 @@ APP: dict[str, Any] = {
 @contextmanager
 def action(folder: Path) -> Iterator[Provider]:
     with Receiver() as receiver:
-        receiver.answer("/notes/good", Answer(echo=True))  # all that it was sent is in the result
+        echoing(receiver, "/notes/")
         yield Provider(
             name="action", namespace="actions", target={"event": "create"}, connection={"base_url": receiver.url},
             component={name: value for name, value in APP.items() if name != "tag"},
@@ -118,7 +118,7 @@ def feature(folder: Path) -> Iterator[Provider]:
         "input": {"params": {"id": "$Input{id}"}, "body": {"note": "$Input{note}"}},
     }  # fmt: skip
     with Receiver() as receiver:
-        receiver.answer("/notes/good", Answer(echo=True))  # all that it was sent is in the result
+        echoing(receiver, "/notes/")
         yield Provider(
             name="feature", namespace="features", target={}, connection={"base_url": receiver.url},
             component={"steps": [step], "output": {"note": "$Sequence{main}{a}"}}, more={"apps": [APP]},
@@ -131,7 +131,7 @@ def feature(folder: Path) -> Iterator[Provider]:
 @contextmanager
 def http_function(folder: Path) -> Iterator[Provider]:
     with Receiver() as receiver:
-        receiver.answer("/fn/good", Answer(echo=True))  # all that it was sent is in the result
+        echoing(receiver, "/fn/")
         yield Provider(
             name="http", namespace="functions", component={"method": "POST"}, target={},
             connection={"url": f"{receiver.url}/fn/:id", "auth": {"headers": {"X-Key": "$Secret{LOGIN}"}}},
@@ -244,6 +244,15 @@ def received(receiver: Receiver, path: str) -> int:
     """How many requests there were to the path that had the planted value in their body."""
     asked = [request for request in list(receiver.requests) if request.path.partition("?")[0] == path]
     return sum(PLANTED.encode() in request.body for request in asked)
+
+
+def echoing(receiver: Receiver, path: str) -> None:
+    """All that it was sent is in the answer of `good`; and as each of ECHOES writes it, of a good and a bad one."""
+    receiver.answer(f"{path}good", Answer(echo=True))
+    for name in ECHOES:
+        headers = {"Content-Type": ECHO_TYPES.get(name, "application/json")}
+        receiver.answer(f"{path}good-{name}", Answer(echo=True, written=name, headers=headers))
+        receiver.answer(f"{path}bad-{name}", Answer(status=422, echo=True, written=name, headers=headers))
 
 
 def refused_at(receiver: Receiver, path: str, input: Mapping[str, Any]) -> Refusal:

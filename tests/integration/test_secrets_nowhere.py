@@ -7,9 +7,11 @@ away. Then everything is searched: tables, Redis, the log at DEBUG, the API, the
 from __future__ import annotations
 
 import base64
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +31,7 @@ from tests.integration.everything_written import found
 from tests.integration.kept_providers import KEPT, MADE_NODE, NOTE
 from tests.integration.run_world import ended, running
 from tests.servers.local import free_port
+from tests.servers.receiver import ECHOES
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -117,11 +120,35 @@ def test_no_secret_is_in_anything_the_system_wrote(
     assert found({PLANTED, LOGIN, REST, *provider.secrets}, texts) == []
 
 
+SIGNS = "wJalrXUtnFEMI/K7MDENG/bPx RfiCY&KEY"  # a secret that is written otherwise by each that has to escape it
+
+
+@pytest.mark.parametrize("name", ["action", "http", "feature"])
+def test_no_secret_comes_back_in_an_answer_however_that_writes_it(
+    name: str, tmp_path: Path, settings: Settings
+) -> None:
+    settings.OPERATOR_API_KEY = OPERATOR
+    secrets = [{"key": "PLANTED", "value": SIGNS}, {"key": "LOGIN", "value": LOGIN}]
+    with PROVIDERS[name](tmp_path) as made, running() as runner:
+        provider = replace(made, more={**made.more, "secrets": secrets})
+        world, input = World(provider), json.dumps(provider.input)
+        ends = {
+            f"{how}-{written}": run(runner, world, json.loads(input.replace("good", f"{how}-{written}")), {})
+            for written in ECHOES
+            for how in ("good", "bad")
+        }
+
+    assert ends == {how: "completed" if how.startswith("good") else "failed" for how in ends}
+    texts = [*everything_written.tables(), *everything_written.redis_keys()]
+    assert found({SIGNS, "/K7MDENG/", "RfiCY&KEY"}, texts) == []
+
+
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": str, "cut off": lambda secret: f"it said {secret}"[:16], "percent-encoded": lambda secret: quote(secret, safe=""),
     "in base64": lambda secret: base64.b64encode(secret.encode()).decode(),
     "in base64, after a name": lambda secret: base64.b64encode(f"bob:{secret}".encode()).decode(),
     "in base64, after another name": lambda secret: base64.urlsafe_b64encode(f"jill:{secret}".encode()).decode(),
+    "as PHP has it": lambda secret: json.dumps(secret).replace("/", "\\/"),
     "in hexadecimal": lambda secret: secret.encode().hex(),
 }  # fmt: skip
 

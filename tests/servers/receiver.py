@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import html
 import json
 import os
 import signal
@@ -30,9 +31,11 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlencode
 
 _REASONS = {200: "OK", 201: "Created", 204: "No Content", 302: "Found", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -50,13 +53,14 @@ class Answer:
     reset: bool = False  # reset the connection instead of answering
     cut: bool = False  # hang up after half of the body
     echo: bool = False  # the body is the request: method, path, headers, body
+    written: str = "json"  # how that is written: one of ECHOES
     size: int = 0  # a body of that many bytes
     close: bool = False  # hang up after the answer
     garbage: bool = False  # answer something that is not HTTP
 
     def payload(self, request: Received) -> bytes:
         if self.echo:
-            return json.dumps(request.as_dict()).encode()
+            return ECHOES[self.written](request.as_dict())
         if self.size:
             return b"x" * self.size
         if self.body is None:
@@ -270,6 +274,27 @@ class _Connection(asyncio.Protocol):
 
 
 _OK = Answer()
+
+
+def _as_go_has_it(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(f"\\u{ord(sign):04x}" if sign in "<>&" else sign for sign in text).encode()
+
+
+ECHOES: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "json": lambda value: json.dumps(value).encode(),
+    "php": lambda value: json.dumps(value).replace("/", "\\/").encode(),
+    "go": _as_go_has_it,
+    "escaped": lambda value: "".join(
+        sign if sign not in "/&<>-+=" else f"\\u{ord(sign):04X}" for sign in json.dumps(value)
+    ).encode(),
+    "form": lambda value: urlencode(value).encode(),
+    "html": lambda value: f"<pre>{html.escape(value['body'], quote=False)}</pre>".encode(),
+    "bytes": lambda value: b"\x00\xff" + value["body"].encode(),
+}
+ECHO_TYPES = {
+    "form": "application/x-www-form-urlencoded", "html": "text/html", "bytes": "application/octet-stream",
+}  # fmt: skip
 
 
 def _message(answer: Answer, body: bytes, method: str) -> bytes:
