@@ -85,7 +85,7 @@ class Clients(Generic[T]):
     def _kept(self, key: str, make: Callable[[], Awaitable[T]]) -> _Kept[T]:
         here = self._here()
         kept = here.get(key)
-        if kept is None:
+        if kept is None or _has_failed(kept.client):  # whoever waited for that one may have been cancelled meanwhile
             kept = here[key] = _Kept(asyncio.ensure_future(_made(make)))
             kept.client.add_done_callback(_heard)
             if len(here) > MOST_TARGETS:
@@ -112,7 +112,7 @@ class Clients(Generic[T]):
         asyncio.ensure_future(self._end(kept))  # noqa: RUF006 - nothing waits for it
 
     async def _end(self, kept: _Kept[T]) -> None:
-        if not kept.client.done() or kept.client.cancelled() or kept.client.exception() is not None:
+        if not kept.client.done() or _has_failed(kept.client):
             kept.client.cancel()
             return
         try:
@@ -135,6 +135,10 @@ async def close_every() -> None:
 
 async def _made(make: Callable[[], Awaitable[T]]) -> T:
     return await make()
+
+
+def _has_failed(task: asyncio.Task[T]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _heard(task: asyncio.Task[T]) -> None:

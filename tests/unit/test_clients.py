@@ -66,6 +66,35 @@ def test_a_client_that_is_closed_is_made_anew_when_it_is_wanted_again() -> None:
     assert asyncio.run(story()) == [0, 1]
 
 
+def test_a_client_that_could_not_be_made_after_its_caller_was_cancelled_is_made_anew() -> None:
+    may_fail = asyncio.Event()
+    clients: Clients[str] = Clients(lambda client: None)
+
+    async def fails() -> str:
+        await may_fail.wait()
+        raise OSError("it was away")
+
+    async def makes() -> str:
+        return "there again"
+
+    async def uses() -> None:
+        async with clients.use("a", fails):
+            raise AssertionError("it cannot be made")
+
+    async def story() -> str:
+        caller = asyncio.create_task(uses())
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        may_fail.set()
+        for _ in range(3):  # for the making, which is a task of its own
+            await asyncio.sleep(0)
+        async with clients.use("a", makes) as client:
+            return client
+
+    assert asyncio.run(story()) == "there again"
+
+
 def test_an_isolated_run_closes_what_it_has_connected_to() -> None:
     closed: list[str] = []
     clients: Clients[str] = Clients(closed.append)
