@@ -53,7 +53,7 @@ class Call:
 
     job_id: str  # job_…
     run_key: str  # "<job id>:<run number>", the same on every attempt of the run
-    attempt: int  # from 1, over all attempts of the run, lost ones included
+    attempt: int  # from 1, over all attempts of the run, lost ones included; no two of a feature's step have one
     namespace: str  # "actions", …
     product: str  # tag
     env: str  # slug
@@ -65,6 +65,7 @@ class Call:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)  # set when the run is taken away
     steps: Steps | None = None  # none in an isolated process
     session: Session | None = None  # of a job that was dispatched with one
+    attempt_of_run: int | None = None  # of the run that a feature's step is made in; None: `attempt`
     literal: bool = False  # `input` is data: nothing in it is an expression any more
     secrets: tuple[str, ...] = field(default=(), repr=False)  # that stand in a literal `input`, in every form
     was_cancelled: Callable[[], Awaitable[bool]] | None = None  # of a run that was taken away: for good, by a person?

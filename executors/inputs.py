@@ -94,7 +94,7 @@ def scope_of(call: Call, *layers: Layer) -> ScopeChain:
     """What the references in the input of an attempt stand for, with the layers that its namespace adds."""
     facts = {
         "execution_count": int(call.run_key.split(":")[1]),
-        "attempt": call.attempt,
+        "attempt": call.attempt_of_run or call.attempt,
         "job_id": call.job_id,
         "scheduled_at": Moment(to_ms(call.scheduled_at)),
     }

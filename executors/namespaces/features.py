@@ -195,7 +195,7 @@ class _Run:
         try:
             told = self._resolve(output, progress)
         except ExpressionError as error:
-            raise AttemptFailed(VALIDATION_ERROR, f"the output of the feature: {error}") from None
+            raise AttemptFailed(VALIDATION_ERROR, f"the feature's {inputs.told(error, 'output')}") from None
         return told if isinstance(told, Mapping) else {"output": told}
 
     async def _step(self, step: Step, progress: Progress, attempt: int) -> Outcome:
@@ -208,6 +208,7 @@ class _Run:
             call,
             run_key=f"{call.run_key}:{step.tag}",
             attempt=(call.attempt - 1) * (MOST_RETRIES + 1) + attempt,
+            attempt_of_run=call.attempt_of_run or call.attempt,
             namespace=step.namespace,
             target=step.target,
             resolved=resolved,

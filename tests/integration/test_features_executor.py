@@ -408,3 +408,36 @@ def test_a_value_that_is_not_there_at_run_time_fails_the_run_with_its_path(world
     outcome = failed(world.run())
     assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
     assert "$Step{a}{body}{nope}{deep} has no value: there is no 'nope' in {a}{body}" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("feature", "told"),
+    [
+        ({"steps": [step("s", input={"body": {"deep": [{"n": "$Input{zzz}"}]}})]},
+         "step 's': input.body.deep.0.n: at offset 0: $Input{zzz} has no value: there is no 'zzz'"),
+        ({"steps": [step("s", condition="$Input{zzz} > 1")]},
+         "step 's': condition: at offset 0: $Input{zzz} has no value: there is no 'zzz'"),
+        ({"steps": [step("s")], "output": {"rows": [{"n": "$Input{zzz}"}]}},
+         "the feature's output.rows.0.n: at offset 0: $Input{zzz} has no value: there is no 'zzz'"),
+    ],
+)  # fmt: skip
+def test_what_has_no_value_in_a_run_is_told_at_the_field_it_was_written_in(
+    world: World, feature: dict[str, Any], told: str
+) -> None:
+    for each in feature["steps"]:
+        each["event"] = "a"
+    world.store({"tag": "f", **feature})
+    outcome = failed(world.run())
+    assert (outcome.code, outcome.message, outcome.retryable) == ("VALIDATION_ERROR", told, False)
+
+
+def test_the_attempt_that_a_feature_within_a_feature_names_is_the_runs(world: World) -> None:
+    world.receiver.answer("/a", Answer(status=503), Answer())
+    world.store(
+        {"tag": "inner", "steps": [step("a", input={"body": {"n": "$Var(attempt)"}})]},
+        {"tag": "f", "steps": [{"tag": "sub", "type": "feature", "feature": "inner"}]},
+    )
+    kept = InMemory()
+    for attempt in (1, 2):
+        world.run(steps=kept, attempt=attempt)
+    assert [request.json() for request in world.receiver.requests] == [{"n": 1}, {"n": 2}]

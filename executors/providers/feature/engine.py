@@ -17,6 +17,7 @@ from core.clock import machine_now
 from core.times import to_ms
 from executors.base import VALIDATION_ERROR, AttemptFailed, Done, Failed, Outcome, Steps
 from executors.expressions import ExpressionError
+from executors.inputs import told
 from executors.providers.feature.conditions import holds
 from executors.providers.feature.plan import Step
 
@@ -96,16 +97,16 @@ class Engine:
         entry: dict[str, Any] = {"status": COMPLETED, "started_at": began}
         failure: Failed | None = None
         try:
-            if step.condition is not None and not holds(
-                step.condition, lambda value: self._resolve(value, self.progress)
-            ):
+            if not self._wanted(step):
                 entry["status"] = SKIPPED
             elif not step.namespace:
                 await self._sleep(step, known, entry)
             else:
                 failure = await self._tried(step, entry)
+        except AttemptFailed as error:
+            failure = error.failed
         except ExpressionError as error:
-            failure = Failed(code=VALIDATION_ERROR, message=str(error), retryable=False)
+            failure = Failed(code=VALIDATION_ERROR, message=told(error), retryable=False)
         if failure is not None:
             entry |= {"status": FAILED, "code": failure.code, "error": failure.message}
         entry["completed_at"] = to_ms(machine_now())
@@ -115,6 +116,13 @@ class Engine:
             return failure
         self.progress.ended(step.tag, entry)
         return None
+
+    def _wanted(self, step: Step) -> bool:
+        """Whether its condition holds. Raises AttemptFailed."""
+        try:
+            return step.condition is None or holds(step.condition, lambda value: self._resolve(value, self.progress))
+        except ExpressionError as error:
+            raise AttemptFailed(VALIDATION_ERROR, f"condition: {error}") from None
 
     async def _sleep(self, step: Step, known: Mapping[str, Any] | None, entry: dict[str, Any]) -> None:
         """Until its time is over, counted from when it began first: also where a worker died meanwhile."""
@@ -147,8 +155,8 @@ class Engine:
             async with asyncio.timeout(step.timeout):
                 return await self._make(step, self.progress, attempt)
         except TimeoutError:
-            told = f"no answer within {step.timeout:.3g} s" if step.timeout is not None else "no answer in time"
-            return Failed(code="TIMEOUT", message=told, retryable=True)
+            why = f"no answer within {step.timeout:.3g} s" if step.timeout is not None else "no answer in time"
+            return Failed(code="TIMEOUT", message=why, retryable=True)
         except AttemptFailed as error:
             return error.failed
 
