@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from core import crypto
 from core.errors import Conflict, FieldError, NotFound
+from core.fields import nearest
 from core.shortcache import ShortCache
 from core.tenancy.models import Environment
 from executors.catalog.models import Component, Secret
@@ -119,13 +120,17 @@ def _nothing(values: Values, reference: Reference, place: str, environment_id: i
             missing = next((inner for inner in values._within(reference) if not values.knows(inner)), reference)
         except ExpressionError:
             missing = reference
+    name, kind = missing.names[-1], missing.kind.lower()
     if missing.kind == "Secret":
-        what, code = f"the secret {missing.names[0]!r} has no value in {where}", "secret_not_found"
+        what, known = f"the secret {name!r} has no value in {where}", list(values.sealed)
     else:
-        kind = missing.kind.lower()
-        what = f"app {missing.names[0]!r} has no {kind} {missing.names[1]!r} in {where}"
-        code = f"{kind}_not_found"
+        app = missing.names[0]
+        what = f"app {app!r} has no {kind} {name!r} in {where}"
+        held = values.variables if missing.kind == "Variable" else values.constants
+        known = [key for of, key in held if of == app]
+    code, meant = f"{kind}_not_found", nearest(name, known)
     detail = f"{what}: set it with PUT /v1/products/{row[0]}/catalog"
+    detail += f", or did you mean {meant!r}?" if meant is not None else ""
     return NotFound(detail, code=code, errors=[FieldError(place, code, detail)])
 
 

@@ -378,6 +378,30 @@ def test_a_secret_that_is_not_set_is_told_at_dispatch(receiver: Receiver) -> Non
         world.check("list")
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("$Secret{TOKN}", "the secret 'TOKN' has no value in {}, or did you mean 'TOKEN'?"),
+        ("$Secret{ELSE}", "the secret 'ELSE' has no value in {}"),
+        ("$Variable{mail}{colr}", "app 'mail' has no variable 'colr' in {}, or did you mean 'color'?"),
+        ("$Constant{mail}{colr}", "app 'mail' has no constant 'colr' in {}, or did you mean 'colour'?"),
+    ],
+)
+def test_a_value_that_there_is_none_of_is_told_with_the_nearest_name(
+    receiver: Receiver, written: str, told: str
+) -> None:
+    world = World(
+        receiver,
+        variables=[{"key": "color", "default": "red", "type": "string"}],
+        constants=[{"key": "colour", "value": "blue", "type": "string"}],
+    )
+    with pytest.raises(NotFound) as refused:
+        world.check("list", headers={"X-Note": written})
+    where = "environment 'prd' of product 'shop': set it with PUT /v1/products/shop/catalog"
+    assert refused.value.detail == told.format(where)
+    assert [error.field for error in refused.value.errors] == ["input.headers.X-Note"]
+
+
 def test_other_names_of_a_target_are_understood(world: World) -> None:
     for target in ({"app": "mail", "action": "list"}, {"app": "mail", "event": "mail:list"}):
         world.executor.check(**{**world.where("list"), "target": target}, input={}, recurring=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core import clock, http
-from core.errors import FieldError, Invalid
+from core.errors import ApiError, FieldError, Invalid
 from core.fields import reject_unknown
 from executors.base import VALIDATION_ERROR, AttemptFailed, Call, longest_first, redacted
 from executors.catalog.actions import DEFAULT_RESPONSE_BYTES, ActionTarget, OpenedAction
@@ -43,9 +43,11 @@ def check_input(found: Found, input: Mapping[str, Any], *, recurring: bool) -> N
         raise Invalid.fields([FieldError("input.payload", "duplicate", "is given twice: also as input.body")])
     try:
         checking.check_input(_target(found, found.connection, opened=False), _as_request(input), recurring=recurring)
-    except Invalid as invalid:
-        told = [FieldError(_as_written(error.field, input), error.code, error.detail) for error in invalid.errors]
-        raise Invalid.fields(told) from None
+    except ApiError as error:
+        told = [FieldError(_as_written(each.field, input), each.code, each.detail) for each in error.errors]
+        if isinstance(error, Invalid):
+            raise Invalid.fields(told) from None
+        raise type(error)(error.detail, code=error.code, errors=told) from None
 
 
 async def run(call: Call, opened: Opened, input: dict[str, Any]) -> Mapping[str, Any]:
