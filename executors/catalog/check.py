@@ -7,7 +7,9 @@ its base URL, with its headers and auth; other kinds say how (`Kind.check`). Nev
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+import traceback
 from dataclasses import dataclass, replace
 from importlib import import_module
 
@@ -27,6 +29,7 @@ from executors.exchange.tokens import NoToken, tokens
 from executors.reach.clients import close_every
 
 CHECK_SECONDS = 10.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,18 +51,24 @@ def check_connection(component: Component, environment: Environment) -> CheckRes
         detail = f"there is no connection in environment {environment.slug!r}: give it a base_url"
         return CheckResult(ok=False, detail=detail, code="connection_not_found")
     connection.component = component
-    if component.kind != "app":
-        return _with_time(began, _tried_component(component, connection, environment))
+    tried = _tried_app if component.kind == "app" else _tried_component
+    try:
+        result = tried(component, connection, environment)
+    except Exception as error:  # whatever is stored, and however it came there, the answer is a sentence
+        frames = "".join(traceback.format_tb(error.__traceback__))  # without the message, which may hold a secret
+        logger.error("a check of %s raised %s\n%s", component, type(error).__name__, frames)
+        detail = f"this connection could not be checked: {type(error).__name__}. Store it again as it is to be"
+        result = CheckResult(ok=False, detail=detail, code=base.INTERNAL_ERROR)
+    return replace(result, duration_ms=round((time.monotonic() - began) * 1000))
+
+
+def _tried_app(component: Component, connection: Connection, environment: Environment) -> CheckResult:
     made_up = SavedEvent(component=component, tag="check", settings={"method": "GET", "resource": ""})
     try:
         action = open_call(component, connection, made_up, values_of(component.product_id, environment.pk))
     except ApiError as error:
         return CheckResult(ok=False, detail=error.detail, code=error.code)
-    return _with_time(began, asyncio.run(_tried(action)))
-
-
-def _with_time(began: float, result: CheckResult) -> CheckResult:
-    return replace(result, duration_ms=round((time.monotonic() - began) * 1000))
+    return asyncio.run(_tried(action))
 
 
 def _tried_component(component: Component, connection: Connection, environment: Environment) -> CheckResult:

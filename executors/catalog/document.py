@@ -22,6 +22,7 @@ from executors import caching
 from executors.catalog import declarations, kinds, resolve
 from executors.catalog.declarations import Declaration, Declared
 from executors.catalog.entries import ComponentEntry, Keep, Secrets, with_values
+from executors.catalog.fitting import misfits
 from executors.catalog.kinds import Kind
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.reading import Problems
@@ -298,6 +299,8 @@ class _Storing:
             component.save()
             self.difference.created.append(path)
         else:
+            for problem in () if self.prune else misfits(kind, component, given):
+                self.problems.add(problem.field, problem.detail, problem.code)
             self._update(
                 path,
                 component,
