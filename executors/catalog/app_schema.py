@@ -15,7 +15,7 @@ from jsonschema.exceptions import SchemaError
 from core.http import InvalidRequest, check_headers, check_url
 from executors.catalog.auth_schema import read_auth
 from executors.catalog.entries import ComponentEntry, ConnectionEntry, EventEntry, Secrets
-from executors.catalog.reading import SLUG, Problems, Reader
+from executors.catalog.reading import SLUG, Problems, Reader, unqualified
 from executors.catalog.variable_schema import check_values, read_constants, read_declarations, read_values
 from executors.expressions import ExpressionError, plain, references_in
 from executors.own_headers import EVERY_CALL, IN_THE_CATALOG
@@ -60,7 +60,8 @@ def read_app(data: Any, path: str, problems: Problems) -> ComponentEntry | None:
             problems.add(at, f"{slug[:60]!r} is not the slug of an environment")
         connections.append(read_connection(slug, entry, at, problems))
         check_values(declared, connections[-1].settings.get("variables", {}), at, problems)
-    events = [event for at, entry in reader.items("events", "actions") if (event := read_event(entry, at, problems))]
+    written = [(at, unqualified(entry, tag)) for at, entry in reader.items("events", "actions")]
+    events = [event for at, entry in written if (event := read_event(entry, at, problems))]
     seen: set[str] = set()
     for event in events:
         if event.tag in seen:

@@ -17,7 +17,7 @@ from core.fields import not_one_of
 from executors.catalog import shapes
 from executors.catalog.app_schema import read_app
 from executors.catalog.entries import ComponentEntry, ConnectionEntry, EventEntry, Secrets
-from executors.catalog.reading import SLUG, Problems, Reader
+from executors.catalog.reading import SLUG, Problems, Reader, unqualified
 from executors.catalog.shapes import Shape
 
 _PATHS = {
@@ -221,8 +221,7 @@ class ShapedKind:
         self, of: str | None, component: Mapping[str, Any], data: Any, path: str, problems: Problems
     ) -> EventEntry | None:
         assert self.event is not None
-        if isinstance(data, dict) and isinstance(data.get("tag"), str):
-            data = {**data, "tag": data["tag"].removeprefix(f"{of}:")}
+        data = unqualified(data, of)
         words = [word for name, each in self.event.items() for word in (name, *each.aliases)]
         reader = Reader(data, path, problems, {*words, "tag", "name", "description"})
         tag = reader.named("tag")

@@ -143,6 +143,13 @@ class Reader:
         return pairs
 
 
+def unqualified(event: Any, component: str | None) -> Any:
+    """An event as it was written, with the tag that it has in its component: `orders:all` is the `all` of `orders`."""
+    if not isinstance(event, dict) or not isinstance(event.get("tag"), str):
+        return event
+    return {**event, "tag": event["tag"].removeprefix(f"{component}:")}
+
+
 def is_set_marker(value: Any) -> bool:
     """`{"set": true}`: how an export shows a secret, and how a document says to keep the stored one."""
     return isinstance(value, dict) and value == {"set": True}

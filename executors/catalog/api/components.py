@@ -41,6 +41,7 @@ from executors.catalog.check import check_connection
 from executors.catalog.etags import etag_of
 from executors.catalog.kinds import Kind
 from executors.catalog.models import Component, SavedEvent
+from executors.catalog.reading import unqualified
 
 OBJECT = {"type": "object", "additionalProperties": True}
 _CHECK = {
@@ -179,13 +180,18 @@ class ConnectionView(OfAKind):
 class OfAnEvent(OfAKind):
     """What the views of events share."""
 
+    def written(self, request: Request, product: str, tag: str) -> tuple[Product, Component, dict[str, Any]]:
+        """The product, held, its component, and the event that was sent, its tag as it is stored."""
+        found = writable(request, product, lock=True)
+        component = self.found(found, tag)
+        return found, component, unqualified(body_of(request), component.tag)
+
     def stored_event(
         self, request: Request, product: Product, component: Component, event: dict[str, Any], status: int = 200
     ) -> Response:
         """Store the event, and answer it as it reads then, with the ETag of its component."""
         self.store(request, product, {**editing.component_entry(component), "events": [event]}, "events.0")
-        tag = str(event["tag"]).removeprefix(f"{component.tag}:")
-        return self.event_answer(component.events.get(tag=tag), etag_of(component), status)
+        return self.event_answer(component.events.get(tag=event["tag"]), etag_of(component), status)
 
     def event_answer(self, event: SavedEvent, etag: str, status: int = 200) -> Response:
         return Response(editing.event_entry(event), status=status, headers={"ETag": etag})
@@ -202,8 +208,8 @@ class EventsView(OfAnEvent):
     @transaction.atomic
     def post(self, request: Request, product: str, tag: str) -> Response:
         """A new event, written as in the catalog document; 409 where there is one of its tag."""
-        found, event = writable(request, product, lock=True), body_of(request)
-        component, name = self.found(found, tag), event.get("tag")
+        found, component, event = self.written(request, product, tag)
+        name = event.get("tag")
         self.unchanged(request, component)
         if isinstance(name, str) and component.events.filter(tag=name.replace("\x00", "")).exists():
             detail = f"{self.kind.name} {tag!r} has an event {name[:120]!r} already: change it with PUT"
@@ -226,8 +232,7 @@ class EventView(OfAnEvent):
     @transaction.atomic
     def put(self, request: Request, product: str, tag: str, event: str) -> Response:
         """The event as a whole: a new one, or in place of the one that is there. `tag` may be left out."""
-        found, given = writable(request, product, lock=True), body_of(request)
-        component = self.found(found, tag)
+        found, component, given = self.written(request, product, tag)
         self.unchanged(request, component)
         if given.get("tag", event) != event:
             raise Invalid.field("tag", "is another than in the address: make a new event")
