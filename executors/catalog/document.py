@@ -7,7 +7,7 @@ document does not name stays, unless it is to be pruned; what it does name becom
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,17 +21,15 @@ from core.tenancy.visibility import forget_places
 from executors import caching
 from executors.catalog import declarations, kinds, resolve
 from executors.catalog.declarations import Declaration, Declared
-from executors.catalog.entries import ComponentEntry, Keep, Secrets, with_values
+from executors.catalog.entries import ComponentEntry, Keep, Secrets
 from executors.catalog.fitting import misfits
 from executors.catalog.kinds import Kind
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.reading import Problems
 from executors.catalog.removing import Removal, Row, values_held
 from executors.catalog.schema import Document, SecretEntry
-from executors.catalog.sealed import open_sealed
+from executors.catalog.sealed import SET, open_sealed, shown, shown_whole
 from executors.catalog.values import Unreadable
-
-_SET = {"set": True}
 
 
 @dataclass
@@ -120,7 +118,9 @@ def export(product: Product, *, environment_ids: Collection[int] | None = None) 
         "secrets": secrets(product, environment_ids=environment_ids),
         **{each.plural: listed for each in declarations.ALL if (listed := declared(product, each))},
         **{
-            kind.plural: [_export_component(component, slugs) for component in components.get(kind.name, ())]
+            kind.plural: [
+                _export_component(component, slugs, shown_whole) for component in components.get(kind.name, ())
+            ]
             for kind in kinds.all_kinds()
             if kind is kinds.APP or kind.name in components
         },
@@ -134,9 +134,9 @@ def secrets(product: Product, *, environment_ids: Collection[int] | None = None)
     for secret in product.secrets.order_by("key", "pk"):
         shown = listed.setdefault(secret.key, {"key": secret.key})
         if secret.environment_id is None:
-            shown["value"] = _SET
+            shown["value"] = SET
         elif secret.environment_id in slugs:
-            shown.setdefault("envs", {})[slugs[secret.environment_id]] = _SET
+            shown.setdefault("envs", {})[slugs[secret.environment_id]] = SET
     return [shown for shown in listed.values() if len(shown) > 1]
 
 
@@ -151,34 +151,34 @@ def declared(product: Product, declaration: Declaration) -> list[dict[str, Any]]
     return [declaration.shown(row) for row in rows]
 
 
-def _export_component(component: Component, slugs: Mapping[int, str]) -> dict[str, Any]:
+def components(
+    product: Product, kind: Kind, *, tag: str | None = None, environment_ids: Collection[int] | None = None
+) -> list[dict[str, Any]]:
+    """The components of a kind, or the one of that tag, as a document says them; limited as `export` is.
+
+    A secret that no key opens counts as not set: it keeps nobody from the others, nor from setting it again.
+    """
+    slugs = {environment.pk: environment.slug for environment in _environments(product, environment_ids)}
+    rows = product.components.filter(kind=kind.name, **({"tag": tag} if tag is not None else {})).order_by("tag")
+    return [_export_component(row, slugs, shown) for row in rows.prefetch_related("connections", "events")]
+
+
+def _export_component(
+    component: Component, slugs: Mapping[int, str], shown: Callable[[Component | Connection], dict[str, Any]]
+) -> dict[str, Any]:
     kind = kinds.get(component.kind)
     connections = [
         (connection, slugs[connection.environment_id])
         for connection in sorted(component.connections.all(), key=lambda connection: connection.environment_id)
         if connection.environment_id in slugs
     ]
-    return {
-        "tag": component.tag,
-        "name": component.name,
-        **_with_markers(component),
-        **({"envs": {slug: _with_markers(connection) for connection, slug in connections}} if kind.connected else {}),
-        **(
-            {
-                "events": [
-                    {"tag": event.tag, **event.settings}
-                    for event in sorted(component.events.all(), key=lambda event: event.tag)
-                ]
-            }
-            if kind.has_events
-            else {}
-        ),
-    }
-
-
-def _with_markers(row: Component | Connection) -> dict[str, Any]:
-    """The settings, with a marker where a secret is set."""
-    return with_values(row.settings, dict.fromkeys(open_sealed(row), _SET))
+    entry = {"tag": component.tag, "name": component.name, **shown(component)}
+    if kind.connected:
+        entry["envs"] = {slug: shown(connection) for connection, slug in connections}
+    if kind.has_events:
+        events = sorted(component.events.all(), key=lambda event: event.tag)
+        entry["events"] = [{"tag": event.tag, **event.settings} for event in events]
+    return entry
 
 
 class _Storing:

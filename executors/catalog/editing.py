@@ -19,14 +19,10 @@ from core.tenancy.models import Environment, Product
 from executors.catalog import document, kinds
 from executors.catalog.declarations import Declaration
 from executors.catalog.document import Difference
-from executors.catalog.entries import with_values
 from executors.catalog.models import Component, Connection, SavedEvent
 from executors.catalog.removing import Removal, Row
 from executors.catalog.schema import read_document
-from executors.catalog.sealed import open_sealed
-from executors.catalog.values import Unreadable
-
-KEEP = {"set": True}
+from executors.catalog.sealed import shown
 
 
 def store_part(
@@ -101,15 +97,6 @@ def remove_declared(product: Product, declaration: Declaration, tag: str, *, act
 def component_entry(component: Component) -> dict[str, Any]:
     """A component without its connections and events: what is stored, a marker for each secret."""
     return {"tag": component.tag, "name": component.name, **shown(component)}
-
-
-def shown(row: Component | Connection) -> dict[str, Any]:
-    """The settings with a marker where a secret is set; one that no key opens counts as not set."""
-    try:
-        names = list(open_sealed(row))
-    except Unreadable:
-        names = []
-    return with_values(row.settings, dict.fromkeys(names, KEEP))
 
 
 def event_entry(saved: SavedEvent) -> dict[str, Any]:

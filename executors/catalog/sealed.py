@@ -1,17 +1,20 @@
-"""The sealed part of a component or connection, opened; and every form in which a secret may appear in a text."""
+"""The sealed part of a component or connection, opened or shown; and every form in which a secret may appear in a text."""
 
 from __future__ import annotations
 
 import html
 import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from core import crypto
 from executors.base import SHORTEST_SECRET
+from executors.catalog.entries import with_values
 from executors.catalog.models import Component, Connection
 from executors.catalog.values import Unreadable
 
+SET = {"set": True}  # in place of a secret
 _SHORTEST_PART = 2  # characters; one is in every text
 _GO = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&"})
 
@@ -27,6 +30,19 @@ def open_sealed(row: Component | Connection) -> dict[str, str]:
             f"the secrets of {row} cannot be read: {error}. Set them again", code="secret_unreadable"
         ) from None
     return opened
+
+
+def shown_whole(row: Component | Connection) -> dict[str, Any]:
+    """The settings with a marker where a secret is set. Raises Unreadable."""
+    return with_values(row.settings, dict.fromkeys(open_sealed(row), SET))
+
+
+def shown(row: Component | Connection) -> dict[str, Any]:
+    """The same; a secret that no key opens counts as not set."""
+    try:
+        return shown_whole(row)
+    except Unreadable:
+        return dict(row.settings)
 
 
 def secret_forms(values: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from core.backoffice.words import badge_like
 from core.tenancy.models import Product
-from executors.catalog import document, editing, etags, kinds
+from executors.catalog import document, editing, etags, kinds, sealed
 from executors.catalog.admin.declared import DeclarationField, DeclarationForm
 from executors.catalog.admin.events import in_words
 from executors.catalog.admin.fields import JSONTextField, text_field
@@ -84,7 +84,7 @@ class WholeComponentForm(DeclarationForm):
         entry = editing.component_entry(row)
         if self.kind.connected:
             connections = row.connections.select_related("component", "environment")
-            entry["envs"] = {each.environment.slug: editing.shown(each) for each in connections}
+            entry["envs"] = {each.environment.slug: sealed.shown(each) for each in connections}
         if self.kind.has_events:
             entry["events"] = [editing.event_entry(saved) for saved in row.events.order_by("tag")]
         return entry

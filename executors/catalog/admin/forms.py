@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from core.errors import ApiError, Conflict
 from core.tenancy.models import Product
-from executors.catalog import editing, etags
+from executors.catalog import editing, etags, sealed
 from executors.catalog.admin.fields import JSONTextField, PairsField, choice_field, number_field
 from executors.catalog.app_schema import MAX_RESPONSE_BYTES, MAX_TIMEOUT_MS, REQUEST_TYPES
 from executors.catalog.auth_schema import AUTH_FIELDS
@@ -155,7 +155,7 @@ class LoginForm(CallForm):
         initial |= {f"auth_{name}": auth[name] for name in _SHOWN_AUTH if name in auth}
         kwargs["initial"] = {**initial, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
-        self.shown = editing.shown(row) if row is not None and row.pk else {}
+        self.shown = sealed.shown(row) if row is not None and row.pk else {}
         for name in AUTH_NAMES:
             if f"auth_{name}" in self.fields:
                 self.fields[f"auth_{name}"].help_text = self._auth_help(name)
@@ -166,7 +166,7 @@ class LoginForm(CallForm):
         if not any(name in secret for _, secret in AUTH_FIELDS.values()):
             return words
         stored = self.shown.get("auth", {}).get(name)
-        if stored == editing.KEEP:
+        if stored == sealed.SET:
             return f"{words} Set, and never shown. A new value replaces it, blank keeps it."
         if stored:
             return f"{words} Now {stored}. A new value replaces it, blank keeps it."

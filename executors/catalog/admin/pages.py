@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from core.backoffice.pages import ReadOnlyAdmin, actor_of, tell
 from core.errors import ApiError
-from executors.catalog import editing
+from executors.catalog import editing, sealed
 from executors.catalog.admin import yaml_text
 from executors.catalog.admin.declared import DeclarationForm
 from executors.catalog.admin.forms import AUTH_NAMES, EntryForm
@@ -103,7 +103,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     def entry(self, row: Any) -> Mapping[str, Any]:
         """What is shown of a row to who may not change it."""
-        return editing.shown(row) if hasattr(row, "secrets") else row.settings
+        return sealed.shown(row) if hasattr(row, "secrets") else row.settings
 
 
 class DeclaredAdmin(DocumentAdmin):

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from core.backoffice.words import badge_like
 from core.tenancy.models import Environment, Product
-from executors.catalog import editing
+from executors.catalog import editing, sealed
 from executors.catalog.admin.forms import Entry, EntryForm
 from executors.catalog.admin.pages import DocumentAdmin
 from executors.catalog.models import Secret
@@ -64,7 +64,7 @@ class SecretForm(EntryForm):
 
     def part(self) -> Entry:
         key, slug = self._place()
-        value = self.cleaned_data.get("new_value") or editing.KEEP
+        value = self.cleaned_data.get("new_value") or sealed.SET
         return {"secrets": [{"key": key, **({"value": value} if slug is None else {"envs": {slug: value}})}]}
 
     def path(self) -> str:

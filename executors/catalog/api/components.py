@@ -73,14 +73,14 @@ class OfAKind(APIView):
             raise NotFound(detail + (f": did you mean {meant!r}?" if meant else ""), code=f"{self.kind.name}_not_found")
         return component
 
-    def exported(self, request: Request, product: Product) -> list[dict[str, Any]]:
+    def exported(self, request: Request, product: Product, tag: str | None = None) -> list[dict[str, Any]]:
+        """Those of the kind, or the one of that tag, as far as the key sees them."""
         environments = principal_of(request).environment_ids
-        listed: list[dict[str, Any]] = document.export(product, environment_ids=environments).get(self.kind.plural, [])
-        return listed
+        return document.components(product, self.kind, tag=tag, environment_ids=environments)
 
     def shown(self, request: Request, product: Product, tag: str) -> dict[str, Any]:
-        self.found(product, tag)
-        return next(entry for entry in self.exported(request, product) if entry["tag"] == tag)
+        (entry,) = self.exported(request, product, self.found(product, tag).tag)
+        return entry
 
     def answer(self, request: Request, product: Product, tag: str, status: int = 200) -> Response:
         """The component as it is stored, with its ETag."""
