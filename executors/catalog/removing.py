@@ -6,7 +6,8 @@ Owns what needs a part. Who that is in jobs is asked through `executors.catalog.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +30,16 @@ Row = Component | Connection | SavedEvent | Secret | SessionConfig | Cache | Env
 Held = tuple[int, Reference]  # in an environment
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Referring:
+    """What a component refers to: itself, in each environment, and in each event."""
+
+    component: Component
+    own: frozenset[Reference]
+    connections: Mapping[int, frozenset[Reference]] = field(default_factory=dict)
+    events: Mapping[str, frozenset[Reference]] = field(default_factory=dict)
+
+
 def values_held(product_id: int) -> frozenset[Held]:
     """The variables and constants of a product's apps that stand for something."""
     environments = list(Environment.objects.filter(product_id=product_id).values_list("pk", flat=True))
@@ -46,6 +57,7 @@ class Removal:
 
     def __init__(self, product_id: int, tag: str) -> None:
         self._product_id, self._tag = product_id, tag
+        self._read_held: dict[int, list[tuple[Reference, frozenset[Reference]]]] = {}
 
     def refuse_used(self, row: Row, path: str = "") -> None:
         """Raise Conflict with the number of unfinished jobs that need it; `path` is where a document says it.
@@ -135,12 +147,7 @@ class Removal:
 
     def _value(self, told: str, references: frozenset[Reference], environment_id: int) -> Part:
         """What references stand for in an environment."""
-        holding = {
-            Reference(kind, (app.tag, name))
-            for app in self._components
-            for kind, name, value in _values(app, environment_id)
-            if references & references_anywhere(value)
-        }
+        holding = {held for held, within in self._held(environment_id) if references & within}
         wanted = references | holding
         return Part(
             kind="value",
@@ -151,23 +158,46 @@ class Removal:
             references=wanted,
         )
 
+    def _held(self, environment_id: int) -> list[tuple[Reference, frozenset[Reference]]]:
+        """The variables and constants in an environment, with what each refers to."""
+        if environment_id not in self._read_held:
+            self._read_held[environment_id] = [
+                (Reference(kind, (app.tag, name)), references_anywhere(value))
+                for app in self._components
+                for kind, name, value in _values(app, environment_id)
+            ]
+        return self._read_held[environment_id]
+
+    @cached_property
+    def _referring(self) -> list[_Referring]:
+        return [_referring(component) for component in self._components]
+
     def _users(self, wanted: frozenset[Reference], environment_id: int) -> Iterator[Named]:
         """The components, events and features that refer to one of these in an environment."""
-        for component in self._components:
-            if component.kind == "feature":
-                if wanted & references_anywhere(component.settings):
-                    yield named_feature(component.tag)
-                continue
-            connection = _connection(component, environment_id)
-            if connection is None:
+        for each in self._referring:
+            if each.component.kind == "feature":
+                if wanted & each.own:
+                    yield named_feature(each.component.tag)
+            elif environment_id not in each.connections:
                 continue  # nothing of it runs there
-            connection.component = component
-            if wanted & (_references(component) | _references(connection)):
-                yield _named(component)
-                continue
-            for event in component.events.all():
-                if wanted & references_anywhere(event.settings):
-                    yield _named(component, event.tag)
+            elif wanted & each.own or wanted & each.connections[environment_id]:
+                yield _named(each.component)
+            else:
+                yield from (_named(each.component, tag) for tag, within in each.events.items() if wanted & within)
+
+
+def _referring(component: Component) -> _Referring:
+    if component.kind == "feature":
+        return _Referring(component=component, own=references_anywhere(component.settings))
+    connections = list(component.connections.all())
+    for connection in connections:
+        connection.component = component
+    return _Referring(
+        component=component,
+        own=_references(component),
+        connections={connection.environment_id: _references(connection) for connection in connections},
+        events={event.tag: references_anywhere(event.settings) for event in component.events.all()},
+    )
 
 
 def _named(component: Component, event: str | None = None) -> Named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from pytest_django import Settings
 
 from core.shortcache import forget_everything
 from core.tenancy.models import AuditEntry, Environment
-from executors.catalog import document, kinds
+from executors.catalog import document, kinds, removing
 from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.providers.feature.needing import named_feature, steps_of, with_features
@@ -206,6 +207,22 @@ def test_a_secret_that_an_unfinished_job_comes_to_use_is_removed_by_force_only(k
 def test_a_secret_that_no_unfinished_job_uses_is_removed(key: str, made: Any) -> None:
     made()
     assert removed(f"/secrets/{key}") == (204, None)
+
+
+def test_what_is_sealed_is_opened_no_oftener_for_many_secrets_that_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    real = removing.open_sealed
+
+    def counted(row: Any) -> dict[str, str]:
+        opened.append(str(row))
+        return real(row)
+
+    monkeypatch.setattr(removing, "open_sealed", counted)
+    kept = {**CATALOG, "secrets": [], "apps": [], "databases": [], "brokers": [], "features": []}
+    kept["databases"] = [{**CATALOG["databases"][0], "envs": {}}]
+
+    assert call("PUT", "/catalog?prune=true&dry_run=true", kept).status_code == 200
+    assert max(Counter(opened).values()) == 2  # before anything goes, and what is left then
 
 
 def test_a_value_of_one_environment_is_needed_by_the_jobs_in_it() -> None:
