@@ -169,8 +169,7 @@ def test_an_abort_between_two_chunks_ends_whoever_works_on_it() -> None:
     for _ in range(6):
         new_job()
     operation = begin()
-    held = Operation.objects.get()
-    held = many._chunk(held)
+    held = many._chunk(Operation.objects.get())
     assert held is not None
     Api().post(f"/v1/operations/{operation}/abort", {})
 
@@ -251,7 +250,7 @@ def test_the_schedulers_thread_goes_on_until_it_is_stopped(monkeypatch: pytest.M
     for _ in range(5):
         new_job()
     operation = begin()
-    monkeypatch.setattr(background.connection, "close", lambda: None)  # the test's own
+    monkeypatch.setattr("jobs.background.connection.close", lambda: None)  # the test's own
     pauses: list[float] = []
 
     class Stopped(threading.Event):
@@ -277,7 +276,7 @@ def test_what_breaks_does_not_end_the_schedulers_thread(monkeypatch: pytest.Monk
             return len(asked) == 2
 
     monkeypatch.setattr(many, "go_on_with_one", break_down)
-    monkeypatch.setattr(background.connection, "close", lambda: None)
+    monkeypatch.setattr("jobs.background.connection.close", lambda: None)
 
     background.go_on(Stopped())
 
