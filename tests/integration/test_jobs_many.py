@@ -21,6 +21,7 @@ from core.times import to_ms
 from jobs import notices, queries, wakeup
 from jobs.lifecycle import intervene
 from jobs.models import Job, JobEvent, Operation
+from jobs.operations.many import go_on_with_one, prune
 from tests.conformance.world import claim_one, complete, environment, fail, fresh, make_due, new_job, runs_of, snapshot
 from tests.integration.api import OPERATOR, Api, key_of, told
 
@@ -390,14 +391,16 @@ def test_every_statement_finds_its_rows_by_an_index(body: dict[str, Any]) -> Non
     for _ in range(3):
         new_job(labels={"a": "b"})
         new_job(later(**HOURLY))
-    with CaptureQueriesContext(
-        connection,
-    ) as seen:
+    with CaptureQueriesContext(connection) as seen:
         many("cancel", body)
+        go_on_with_one()
+        prune()
     plans = "\n".join(_plan(query["sql"]) for query in seen if "jobs_" in query["sql"])
-    table = r"Seq Scan on jobs_" if connection.vendor == "postgresql" else "SCAN jobs_"
+    table = "Seq Scan on jobs_" if connection.vendor == "postgresql" else "SCAN jobs_"
     scanned = [line for line in plans.splitlines() if table in line and "USING" not in line]
     assert "jobs_job" in plans
+    assert "operation_unfinished" in plans
+    assert "operation_finished" in plans
     assert scanned == []
 
 
