@@ -20,7 +20,7 @@ from executors import caching
 from executors.sessions import counting
 from jobs.lifecycle.prune import prune
 from jobs.models import Chore
-from jobs.operations import idempotency
+from jobs.operations import idempotency, many
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ def _prune_in_turn() -> None:
         idempotency.prune()
         caching.prune()
         counting.prune()
+        many.prune()
         if settings.RETENTION_DAYS > 0:  # 0: everything is kept
             done = prune(timedelta(days=settings.RETENTION_DAYS), seconds=PRUNE_SECONDS)
             logger.info(

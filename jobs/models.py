@@ -40,6 +40,7 @@ class Job(models.Model):
     cancel_reason = models.TextField(blank=True, default="")
     paused_at = models.DateTimeField(null=True)
     pause_note = models.TextField(blank=True, default="")
+    pause_id = models.UUIDField(null=True)  # the pause-many that paused it
 
     # The schedule. `next_run_at` is the next occurrence on the grid, `next_due_at` when it is
     # promoted (jitter moves only that); null when no occurrence is to come or a pause holds it back.
@@ -412,6 +413,43 @@ class Chore(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Operation(models.Model):
+    """A …-many call: one verb for every job that a filter finds, done in chunks (`jobs.operations.many`).
+
+    Whoever sets `free_at` forward has taken it, as with chores; the cursor moves in the transaction of
+    the chunk that it stands behind. No foreign keys: what was done is told after its jobs are gone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_uuid, editable=False)
+    verb = models.CharField(max_length=12)
+    filter = models.JSONField()  # `jobs.operations.selection` reads it
+    arguments = models.JSONField(default=dict)  # of the verb: reason, note, delay, force, schedule
+    dry_run = models.BooleanField(default=False)
+    actor = models.CharField(max_length=200, blank=True, default="")
+    product_id = models.BigIntegerField(null=True)  # of the key that asked; null: an operator's
+    environment_ids = models.JSONField(null=True)  # that this key sees; null: all
+
+    until = models.UUIDField(null=True)  # the newest job it takes
+    cursor = models.UUIDField(null=True)  # the last job that was asked
+    total = models.BigIntegerField(null=True)  # jobs that matched; null until they are counted
+    count = models.BigIntegerField(default=0)
+    skipped = models.BigIntegerField(default=0)
+    errors = models.JSONField(default=list)  # the first jobs that could not be done for another reason than their state
+    status = models.CharField(max_length=10, default="running")  # completed, aborted
+    free_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["free_at"], condition=Q(finished_at__isnull=True), name="operation_unfinished"),
+            models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="operation_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return encode("op", self.id)
 
 
 class IdempotencyKey(models.Model):

@@ -124,15 +124,21 @@ def list_jobs(
     return Page(page, ids[limit - 1] if len(ids) > limit else None)
 
 
-def count_jobs(wanted: JobFilter, *, also: Q | None = None) -> int:
-    """How many match (`also`: this besides), at most MOST_COUNTED + 1 of them."""
+def count_jobs(wanted: JobFilter, *, also: Q | None = None, most: int = MOST_COUNTED) -> int:
+    """How many match (`also`: this besides), at most `most` + 1 of them."""
     total = 0
     jobs = matching(wanted) if also is None else matching(wanted).filter(also)
     for branch in _branches(wanted, jobs):
-        total += branch.order_by()[: MOST_COUNTED + 1 - total].count()
-        if total > MOST_COUNTED:
+        total += branch.order_by()[: most + 1 - total].count()
+        if total > most:
             break
     return total
+
+
+def ids_of(wanted: JobFilter, also: Q, *, limit: int, oldest_first: bool = True) -> list[UUID]:
+    """The first ids of those that match, and `also` that."""
+    jobs = matching(wanted).filter(also)
+    return _first_ids(_branches(wanted, jobs), "id" if oldest_first else "-id", limit)
 
 
 def matching(wanted: JobFilter) -> QuerySet[Job]:

@@ -20,7 +20,7 @@ from django.db import Error as DatabaseError
 from core.clock import database_now
 from core.ids import encode
 from core.zones import TZDATA_VERSION
-from jobs import notices, wakeup
+from jobs import background, notices, wakeup
 from jobs.lifecycle.lease import LEASE_SECONDS
 from jobs.lifecycle.promote import Due, Promoted, next_due, promote_due
 from jobs.lifecycle.reap import reap
@@ -60,6 +60,7 @@ class SchedulerThread(threading.Thread):
     def run(self) -> None:
         self._ear.start()
         threading.Thread(target=recompute_now_and_then, args=[self._stopped], name="recompute", daemon=True).start()
+        threading.Thread(target=background.go_on, args=[self._stopped], name="operations", daemon=True).start()
         logger.info("scheduler started")
         while not self._stopped.is_set():
             try:

@@ -17,7 +17,7 @@ from core.openapi import (
     one_of,
     ref,
 )  # fmt: skip
-from jobs.api import dispatch_schemas
+from jobs.api import dispatch_schemas, operations
 from jobs.schedule.model import DST_GAPS, DST_OVERLAPS, MISFIRES, OVERLAPS
 from jobs.states import JobStatus, Trigger
 
@@ -227,5 +227,6 @@ COMPONENTS: dict[str, Schema] = {
     "Queue": QUEUE,
     "Queues": QUEUES,
     "Readiness": READINESS,
+    **operations.COMPONENTS,
     **dispatch_schemas.COMPONENTS,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import holds, service, views
+from jobs.api import holds, many, operations, service, views
 from jobs.api.dispatch import DispatchManyView, dispatch_view
 from jobs.api.preview import PreviewView
 from jobs.operations.targets import TARGETS
@@ -22,6 +22,9 @@ urlpatterns = [
     path("products/<str:product>/release", holds.ReleaseView.as_view(), name="release"),
     path("jobs", views.JobsView.as_view(), name="jobs"),
     path("jobs/stats", views.StatsView.as_view(), name="job-stats"),
+    *(path(f"jobs/{call}", view.as_view(), name=f"jobs-{call}") for call, view in many.VIEWS.items()),
+    path("operations/<str:operation_id>", operations.OperationView.as_view(), name="operation"),
+    path("operations/<str:operation_id>/abort", operations.AbortView.as_view(), name="operation-abort"),
     # Paths of one job come last: an id is any word.
     path("jobs/<str:job_id>", views.JobView.as_view(), name="job"),
     path("jobs/<str:job_id>/history", views.HistoryView.as_view(), name="job-history"),

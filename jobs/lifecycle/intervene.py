@@ -84,9 +84,9 @@ def _cancel(job: Job, runs: list[Execution], *, reason: str, actor: str, now: da
 
 
 @transaction.atomic
-def pause(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
+def pause(job_id: UUID, *, note: str = "", actor: str = "", pause_id: UUID | None = None) -> Intervened:
     """scheduled | queued | running → paused. A running run goes on and is recorded; one that has
-    not begun, or waits in a back-off, is frozen until `resume`."""
+    not begun, or waits in a back-off, is frozen until `resume`. `pause_id`: by which many are found again."""
     job = lock_job(job_id)
     if not job.recurring:
         raise NotRecurring("only a recurring job can be paused; cancel or reschedule a one-off")
@@ -97,7 +97,17 @@ def pause(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
     for run in runs:
         if run.status in {RunStatus.QUEUED, RunStatus.WAITING}:
             move_run(run, RunStatus.FROZEN)
-    move_job(job, Verb.PAUSE, runs, now=now, paused_at=now, pause_note=note, next_run_at=None, next_due_at=None)
+    move_job(
+        job,
+        Verb.PAUSE,
+        runs,
+        now=now,
+        paused_at=now,
+        pause_note=note,
+        pause_id=pause_id,
+        next_run_at=None,
+        next_due_at=None,
+    )
     record_event(job, EventType.PAUSED, now=now, actor=actor, data={"note": note} if note else None)
     return Intervened(job)
 
@@ -122,6 +132,7 @@ def resume(job_id: UUID, *, note: str = "", actor: str = "") -> Intervened:
         now=now,
         paused_at=None,
         pause_note="",
+        pause_id=None,
         next_run_at=upcoming,
         next_due_at=due_at(schedule, job.pk, upcoming) if upcoming else None,
         next_attempt_at=min(waiting, default=None),

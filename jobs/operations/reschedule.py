@@ -20,6 +20,7 @@ from core.errors import Invalid
 from core.fields import reject_unknown
 from core.times import to_ms_or_none
 from executors import registry
+from jobs.lifecycle.intervene import Intervened
 from jobs.lifecycle.reschedule import reschedule as transition
 from jobs.lifecycle.rows import lock_job
 from jobs.models import Job
@@ -29,24 +30,45 @@ from jobs.schedule.parsing import FIELDS
 
 _ALIASES = {"end_date": "endDate", "timezone": "tz"}
 _RECURRENCE = ("cron", "every")
+_A_YEAR = 366 * 86_400_000  # ms
 _ONLY_RECURRING = ("tz", "limit", "endDate", "jitter")
 
 
 def reschedule(job_id: UUID, changes: Mapping[str, Any], *, actor: str = "") -> Job:
     """Change when a job runs. Raises Invalid (the changes, a limit already reached), IllegalTransition."""
+    with transaction.atomic():
+        return told(move(job_id, changes, actor=actor))
+
+
+@transaction.atomic
+def move(job_id: UUID, changes: Mapping[str, Any], *, actor: str = "") -> Intervened:
+    """The same, and the caller tells of it."""
+    given = _given(changes)
+    job = lock_job(job_id)
+    now = database_now()
+    schedule, as_given = _changed(job, given, now)
+    was_recurring = job.recurring
+    moved = transition(job_id, schedule, as_given=as_given, actor=actor)
+    if schedule.recurring and not was_recurring:
+        _check_recurring(job)
+    return moved
+
+
+def check_changes(changes: Mapping[str, Any]) -> None:
+    """Raise Invalid for what is wrong whatever job it is asked of: some job that recurs could take the rest."""
+    given = {name: value for name, value in _given(changes).items() if value is not None}
+    if not any(name in given for name in _RECURRENCE) and given.keys() - {"start_at"}:
+        given["every"] = _A_YEAR
+    if given:
+        parse_schedule(given, now=database_now(), path="")
+
+
+def _given(changes: Mapping[str, Any]) -> dict[str, Any]:
     reject_unknown(changes, FIELDS)
     given = {_ALIASES.get(name, name): value for name, value in changes.items()}
     if not given:
         raise Invalid("give a new start_at, cron (with tz) or every", code="nothing_to_change")
-    with transaction.atomic():
-        job = lock_job(job_id)
-        now = database_now()
-        schedule, as_given = _changed(job, given, now)
-        was_recurring = job.recurring
-        moved = transition(job_id, schedule, as_given=as_given, actor=actor)
-        if schedule.recurring and not was_recurring:
-            _check_recurring(job)
-        return told(moved)
+    return given
 
 
 def _check_recurring(job: Job) -> None:

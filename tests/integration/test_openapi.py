@@ -28,6 +28,7 @@ from executors.catalog import kinds
 from executors.catalog.kinds import Kind
 from jobs import wakeup
 from jobs.models import Job
+from jobs.operations import many
 from jobs.operations.targets import TARGETS
 from tests.conformance.world import claim_one, complete, fail, postpone, worker
 from tests.integration.api import OPERATOR, Api
@@ -426,6 +427,24 @@ def _interventions(go: Tour) -> None:
     failed = go("POST", "/v1/actions/dispatch", 201, {**SEND, "priority": 9})["job_id"]
     fail(claim_one())
     go("POST", "/v1/jobs/{job_id}/retry", 200, {"delay": 5}, job_id=failed)
+    _many(go)
+
+
+def _many(go: Tour) -> None:
+    bodies: dict[str, dict[str, Any]] = {
+        "pause": {"label": ["a:b"], "note": "n"}, "resume": {"recurring": True}, "retry": {"from": 0, "delay": 5},
+        "reschedule": {"env": "prd", "dry_run": True, "schedule": {"every": 60_000}}, "cancel": {"status": "queued"},
+        "delete": {"status": ["completed", "failed"], "to": 1},
+    }  # fmt: skip
+    for verb, body in bodies.items():
+        go("POST", f"/v1/jobs/{verb}-many", 200, body)
+        go("POST", f"/v1/jobs/{verb}-many", 400, {})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(many, "MOST_AT_ONCE", 0)
+        begun = go("POST", "/v1/jobs/cancel-many", 202, {"product": "shop"})["operation_id"]
+    go("GET", "/v1/operations/{operation_id}", 200, operation_id=begun)
+    go("POST", "/v1/operations/{operation_id}/abort", 200, {}, operation_id=begun)
+    go("GET", "/v1/operations/{operation_id}", 404, operation_id="op_none")
 
 
 DISPATCHED: dict[str, dict[str, Any]] = {
@@ -483,6 +502,7 @@ def test_nonsense_in_any_field_of_any_operation_gets_a_described_answer(
     ids = {
         "product": "shop",
         "job_id": job_id,
+        "operation_id": "op_none",
         "key_id": "1",
         "tag": "mail",
         "env": "prd",
