@@ -17,7 +17,7 @@ from core.openapi import (
     one_of,
     ref,
 )  # fmt: skip
-from jobs.api import dispatch_schemas
+from jobs.api import definitions, dispatch_schemas
 from jobs.schedule.model import DST_GAPS, DST_OVERLAPS, MISFIRES, OVERLAPS
 from jobs.states import JobStatus, Trigger
 
@@ -228,4 +228,5 @@ COMPONENTS: dict[str, Schema] = {
     "Queues": QUEUES,
     "Readiness": READINESS,
     **dispatch_schemas.COMPONENTS,
+    **definitions.COMPONENTS,
 }
