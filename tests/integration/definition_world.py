@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.ids import decode
 from executors.catalog import document
 from executors.catalog.schema import read_document
+from jobs.models import Job, JobEvent
 from tests.integration.api import Api
 
 DEFINITIONS = "/v1/products/shop/jobs"
@@ -104,3 +106,15 @@ def field_told(response: Any) -> tuple[int, str, str]:
     """Status, and the first wrong field with its code."""
     [first, *_] = response.json()["errors"]
     return response.status_code, first["field"], first["code"]
+
+
+def row(job_id: str) -> Job:
+    """The job as it is stored."""
+    key = decode("job", job_id)
+    assert key is not None
+    return Job.objects.get(pk=key)
+
+
+def events(job_id: str) -> list[JobEvent]:
+    """What the outbox has of it, in order."""
+    return list(JobEvent.objects.filter(job_id=row(job_id).pk).order_by("seq"))

@@ -9,9 +9,8 @@ import pytest
 from pytest_django import Settings
 
 from core.clock import database_now
-from core.ids import decode
 from core.tenancy import scopes
-from core.times import to_ms
+from core.times import from_ms, to_ms
 from jobs.models import Execution, Job, JobDefinition, JobEvent
 from tests.conformance.world import claim_one, complete, fail
 from tests.integration.api import OPERATOR, Api, key_of, told
@@ -21,7 +20,9 @@ from tests.integration.definition_world import (
     HOUR,
     catalog,
     define,
+    events,
     field_told,
+    row,
     schedule,
     shown,
 )
@@ -203,10 +204,10 @@ def test_a_change_reschedules_unfinished_recurring_jobs_on_the_same_anchor() -> 
         now = shown(job["id"])
         assert (now["status"], now["every"], now["limit"], now["next_run_at"]) == ("scheduled", 120_000, 10, at)
         assert now["schedule"] == {"every": 120_000, "limit": 10, "start_at": at}
-        assert to_ms(Job.objects.get(pk=decode("job", job["id"])).anchor_at) == at
+        assert row(job["id"]).anchor_at == from_ms(at)
     assert shown(cancelled["id"])["every"] == 60_000
-    event = JobEvent.objects.get(job_id=decode("job", first["id"]), type="job.rescheduled")
-    assert event.data == {"definition": "example_job", "first": anchor}
+    [event] = events(first["id"])
+    assert (event.type, event.data) == ("job.rescheduled", {"definition": "example_job", "first": anchor})
 
 
 def test_a_grid_that_has_begun_goes_on_from_its_anchor_and_runs_nothing_at_once() -> None:
@@ -271,7 +272,7 @@ def test_no_more_executions_than_there_were_end_the_job(ends: Any, status: str, 
 
     now = shown(job["id"])
     assert (now["status"], "next_run_at" in now, now["limit"]) == (status, False, 1)
-    assert JobEvent.objects.filter(job_id=decode("job", job["id"])).order_by("seq").last().type == type
+    assert events(job["id"])[-1].type == type
 
 
 def test_a_job_that_is_running_its_last_execution_ends_with_it() -> None:
@@ -303,7 +304,7 @@ def test_a_paused_job_stays_paused_unless_it_ends() -> None:
 def test_more_executions_let_a_job_go_on_that_runs_its_last() -> None:
     define(executions=2)
     job = schedule(start_at=to_ms(database_now()) - 60_000)
-    Job.objects.filter(pk=decode("job", job["id"])).update(limit=1, next_run_at=None, next_due_at=None)
+    Job.objects.filter(pk=row(job["id"]).pk).update(limit=1, next_run_at=None, next_due_at=None)
     claim_one()
     changed(executions=0)
     now = shown(job["id"])
