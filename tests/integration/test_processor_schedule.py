@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection, transaction
 from pytest_django import Settings
 
 from core.clock import database_now
 from core.tenancy import scopes
+from core.tenancy.auth import Principal
 from core.times import to_ms
-from jobs.models import Job
-from jobs.operations import waiting
+from jobs.models import Job, JobDefinition
+from jobs.operations import scheduling, waiting
+from jobs.operations.dispatch import Dispatched, dispatch
+from jobs.operations.request import DispatchRequest
 from jobs.operations.waiting import TooManyWaiting
 from tests.conformance.world import claim_one, complete, fail
 from tests.integration.api import OPERATOR, Api, key_of, told
@@ -26,6 +30,7 @@ from tests.integration.definition_world import (
     schedule,
     shown,
 )
+from tests.integration.dispatch_world import at_once
 
 pytestmark = pytest.mark.django_db
 EVENT: dict[str, Any] = {**JOB, "event": "action_tag"}
@@ -296,3 +301,30 @@ def test_definitions_do_not_hide_what_they_are_for() -> None:
     """A definition's path is not one of a job: a tag may be any word."""
     define(tag="stats")
     assert Api().get(f"{DEFINITIONS}/stats").json()["tag"] == "stats"
+
+
+# --- two at once -----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_definition_is_held_until_its_job_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one that is deleted at that moment leaves a job behind. SQLite's transaction keeps all other writers out."""
+    define()
+    found: list[str] = []
+
+    def take() -> str:
+        try:
+            with transaction.atomic():
+                JobDefinition.objects.select_for_update(nowait=True).get()
+        except OperationalError:
+            return "held"
+        return "free"
+
+    def look(request: DispatchRequest, *, principal: Principal) -> Dispatched:
+        assert connection.in_atomic_block
+        found.extend(at_once(1, lambda _: take()) if connection.vendor == "postgresql" else ["held"])
+        return dispatch(request, principal=principal)
+
+    monkeypatch.setattr(scheduling, "dispatch", look)
+    assert schedule()["definition"] == "example_job"
+    assert found == ["held"]
