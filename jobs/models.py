@@ -73,6 +73,7 @@ class Job(models.Model):
     concurrency_key = models.CharField(max_length=200, blank=True, default="")
     concurrency_limit = models.PositiveIntegerField(default=1)
     unique_key = models.CharField(max_length=200, null=True, blank=True)
+    definition = models.CharField(max_length=120, null=True, blank=True)  # the tag it was scheduled by, also once gone
 
     # No index names `status` itself: a claim and an outcome then change no indexed column, and
     # PostgreSQL writes them beside the old row without touching one index (HOT updates).
@@ -84,6 +85,11 @@ class Job(models.Model):
     open_unique_key = models.GeneratedField(
         expression=Case(When(status__in=FINAL_STATUSES, then=Value(None)), default=F("unique_key")),
         output_field=models.CharField(max_length=200, null=True),
+        db_persist=True,
+    )
+    open_definition = models.GeneratedField(
+        expression=Case(When(status__in=FINAL_STATUSES, then=Value(None)), default=F("definition")),
+        output_field=models.CharField(max_length=120, null=True),
         db_persist=True,
     )
 
@@ -112,6 +118,11 @@ class Job(models.Model):
                 fields=["environment", "rare_status", "-id"],
                 condition=Q(rare_status__isnull=False),
                 name="job_by_rare_status",
+            ),
+            models.Index(
+                fields=["product", "open_definition", "id"],
+                condition=Q(open_definition__isnull=False),
+                name="job_of_definition",
             ),
         ]
         constraints = [
@@ -469,3 +480,29 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class JobDefinition(models.Model):
+    """A template of jobs, without an environment and an input: what the older calls name by its tag.
+
+    Jobs keep the tag, not a foreign key: their history outlives it, and a definition cannot go while
+    an unfinished job has it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="+")
+    tag = models.CharField(max_length=120)
+    name = models.CharField(max_length=200)
+    event_type = models.CharField(max_length=20)  # jobs.operations.event_types
+    event_tag = models.CharField(max_length=250)  # as given
+    target = models.JSONField()  # what that names: {"app": …, "event": …}
+    executions = models.BigIntegerField()  # 0: without a limit
+    intervals = models.BigIntegerField()  # ms
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["product", "tag"], name="definition_tag_unique_in_product")]
+
+    def __str__(self) -> str:
+        return self.tag

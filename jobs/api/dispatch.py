@@ -18,7 +18,7 @@ from jobs.api.dispatch_schemas import dispatch_body
 from jobs.operations.dispatch import dispatch, dispatch_many
 from jobs.operations.targets import TARGETS, TargetNames
 
-_KEY = OpenApiParameter(
+KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, description="sent again within 24 h: the first answer again"
 )
 
@@ -53,7 +53,7 @@ class DispatchManyView(LeanView):
         operation_id="jobs_dispatch_many",
         summary="Dispatch up to 1 000 jobs",
         tags=["dispatch"],
-        parameters=[_KEY],
+        parameters=[KEY],
         request={"application/json": ref("DispatchMany")},
         responses={
             201: ref("DispatchResults"),
@@ -78,7 +78,7 @@ def dispatch_view(names: TargetNames) -> type[DispatchView]:
             operation_id=f"{names.namespace.replace('.', '_')}_dispatch",
             summary=f"Dispatch a job of {names.namespace}",
             tags=["dispatch"],
-            parameters=[_KEY],
+            parameters=[KEY],
             request={"application/json": dispatch_body(names)},
             responses={
                 201: ref("DispatchResult"),

@@ -32,7 +32,7 @@ RETRY_CONFIG = obj(
     },
 )
 
-_OPTIONS: dict[str, Schema] = {
+OPTIONS: dict[str, Schema] = {
     "product": {**_NAME, "description": "may be left out with a product's key"},
     "env": {**_NAME, "description": "may be left out where the key allows just one"},
     "input": {**ANY_OBJECT, "description": "at most 1 MiB of JSON"},
@@ -67,7 +67,7 @@ def dispatch_body(names: TargetNames) -> Schema:
     target: dict[str, Schema] = dict.fromkeys(names.fields, _NAME)
     target |= {alias: {**_NAME, "description": f"another name for `{name}`"} for alias, name in aliases.items()}
     required = {name: target.pop(name) for name in names.fields if name not in aliases.values()}
-    return obj(required, {**target, **{name: nullable(schema) for name, schema in _OPTIONS.items()}})
+    return obj(required, {**target, **{name: nullable(schema) for name, schema in OPTIONS.items()}})
 
 
 _ITEM: Schema = {
@@ -75,13 +75,13 @@ _ITEM: Schema = {
     "required": ["namespace"],
     "properties": {
         "namespace": one_of(*registry.known()),
-        **{name: nullable(schema) for name, schema in _OPTIONS.items()},
+        **{name: nullable(schema) for name, schema in OPTIONS.items()},
     },
     "description": "what a dispatch of that namespace takes",
 }
 MANY = obj(
     {"jobs": {**list_of(_ITEM), "minItems": 1, "maxItems": MOST_JOBS}},
-    {"idempotency_key": _OPTIONS["idempotency_key"]},
+    {"idempotency_key": OPTIONS["idempotency_key"]},
 )
 
 RESULT = obj(

@@ -17,7 +17,7 @@ from core.openapi import (
     one_of,
     ref,
 )  # fmt: skip
-from jobs.api import dispatch_schemas, operations
+from jobs.api import definitions, dispatch_schemas, operations
 from jobs.schedule.model import DST_GAPS, DST_OVERLAPS, MISFIRES, OVERLAPS
 from jobs.states import JobStatus, Trigger
 
@@ -229,4 +229,5 @@ COMPONENTS: dict[str, Schema] = {
     "Readiness": READINESS,
     **operations.COMPONENTS,
     **dispatch_schemas.COMPONENTS,
+    **definitions.COMPONENTS,
 }

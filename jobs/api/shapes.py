@@ -64,6 +64,7 @@ def job_shape(job: Job, result: Any = None) -> dict[str, Any]:
             cancel_reason=job.cancel_reason or None,
             paused_at=to_ms_or_none(job.paused_at) if job.cancelled_at is None else None,
             pause_note=job.pause_note or None,
+            definition=job.definition,
             unique_key=job.unique_key or None,
             concurrency_key=job.concurrency_key or None,
             concurrency_limit=job.concurrency_limit if job.concurrency_key else None,

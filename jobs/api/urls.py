@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import holds, many, operations, service, views
+from jobs.api import definitions, holds, many, operations, processor, service, views
 from jobs.api.dispatch import DispatchManyView, dispatch_view
 from jobs.api.preview import PreviewView
 from jobs.operations.targets import TARGETS
@@ -20,6 +20,9 @@ urlpatterns = [
     path("queues", service.QueuesView.as_view(), name="queues"),
     path("products/<str:product>/hold", holds.HoldView.as_view(), name="hold"),
     path("products/<str:product>/release", holds.ReleaseView.as_view(), name="release"),
+    path("products/<str:product>/jobs", definitions.DefinitionsView.as_view(), name="definitions"),
+    path("products/<str:product>/jobs/<str:tag>", definitions.DefinitionView.as_view(), name="definition"),
+    path("processor/jobs/schedule", processor.ScheduleView.as_view(), name="processor-job-schedule"),
     path("jobs", views.JobsView.as_view(), name="jobs"),
     path("jobs/stats", views.StatsView.as_view(), name="job-stats"),
     *(path(f"jobs/{call}", view.as_view(), name=f"jobs-{call}") for call, view in many.VIEWS.items()),

@@ -51,6 +51,7 @@ class NewJob:
     concurrency_key: str = ""
     concurrency_limit: int = 1
     unique_key: str | None = None
+    definition: str | None = None
 
 
 class Draft(NamedTuple):
@@ -117,7 +118,7 @@ def draft(request: NewJob, *, now: datetime) -> Draft:
         schedule.misfire_grace, schedule.dst_gap, schedule.dst_overlap, schedule.jitter, upcoming, upcoming_due,
         int(queued and schedule.recurring), TZDATA_VERSION if schedule.cron else "", request.retries,
         _json(request.retry_config), request.on_lost, request.timeout, request.priority, request.queue,
-        request.concurrency_key, request.concurrency_limit, request.unique_key, now, now,
+        request.concurrency_key, request.concurrency_limit, request.unique_key, request.definition, now, now,
     )  # fmt: skip
     run: Values | None = None
     if queued:

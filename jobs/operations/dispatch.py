@@ -287,6 +287,7 @@ def _new_job(request: DispatchRequest, place: Place, now: datetime) -> NewJob:
         concurrency_key=request.concurrency_key or "",
         concurrency_limit=request.concurrency_limit or 1,
         unique_key=request.unique_key,
+        definition=request.definition,
     )
 
 

@@ -23,7 +23,7 @@ MOST_LABELS = 16
 LONGEST_LABEL = 60
 LONGEST_LABEL_VALUE = 250
 LONGEST_NAME = 250  # of a product, an environment, a target
-LONGEST_TAG = 120  # of a cache
+LONGEST_TAG = 120  # of a cache, a definition
 LONGEST_KEY = 200  # unique_key, concurrency_key
 LONGEST_IDEMPOTENCY_KEY = 255
 ON_LOST = ("retry", "fail")
@@ -63,6 +63,7 @@ class DispatchRequest:
     labels: Mapping[str, str] | None = None
     session: Any = field(default=None, repr=False)  # a credential
     cache: str | None = None
+    definition: str | None = None  # the tag of the definition that it is scheduled by
 
     def check(self) -> None:
         """Raise Invalid with everything that is wrong in itself."""
@@ -185,6 +186,7 @@ _CHECKS: dict[str, Check] = {
     "labels": _labels,
     "session": _session,
     "cache": _text(LONGEST_TAG),
+    "definition": _text(LONGEST_TAG),
 }
 _SHOWN = {"retry_config": "retryConfig"}
 # (name, name in the API, default, check): a field that holds its very default needs no look.

@@ -79,7 +79,9 @@ def test_every_change_of_a_catalog_declares_its_lock_and_what_it_locks_on(descri
     paths = {
         path: operations
         for path, operations in described["paths"].items()
-        if path.startswith("/v1/products/{product}") and not path.endswith(("/entries", "/check"))
+        if path.startswith("/v1/products/{product}")
+        and not path.endswith(("/entries", "/check"))
+        and not path.startswith("/v1/products/{product}/jobs")  # definitions are jobs', not a catalog's
     }
     assert len(paths) > 40
     for path, operations in paths.items():
@@ -134,7 +136,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(described: dict
         assert schema, name
 
 
-TAGS = {"catalog", "dispatch", "jobs", "keys", "maintenance", "schedules", "service"}
+TAGS = {"catalog", "definitions", "dispatch", "jobs", "keys", "maintenance", "schedules", "service"}
 
 
 def test_operations_have_distinct_names_and_describe_what_they_do(described: dict[str, Any]) -> None:
@@ -236,6 +238,7 @@ def test_a_tour_of_every_operation_answers_as_described(
     Job.objects.all().delete()
     _jobs(go)
     _interventions(go)
+    _definitions(go)
     _others(go)
     _service(go)
     operations = {
@@ -414,6 +417,30 @@ def _jobs(go: Tour) -> None:
     go("GET", "/v1/jobs/stats", 200)
     go("DELETE", "/v1/jobs/{job_id}", 204, job_id=done)
     go("DELETE", "/v1/jobs/{job_id}", 404, job_id=done)
+
+
+def _definitions(go: Tour) -> None:
+    all_of_it, at = "/v1/products/{product}/jobs", "/v1/products/{product}/jobs/{tag}"
+    daily = {"product": "shop", "tag": "daily"}
+    written = {
+        "tag": "daily",
+        "name": "n",
+        "event_type": "ACTION",
+        "event_tag": "send",
+        "executions": 0,
+        "intervals": 86_400_000,
+    }
+    go("POST", all_of_it, 201, written, product="shop")
+    go("POST", all_of_it, 409, written, product="shop")
+    go("GET", all_of_it, 200, product="shop")
+    go("GET", at, 200, **daily)
+    made = {"product_tag": "shop", "env": "prd", "event": "daily", "input": {}, "start_at": 4_000_000_000_000}
+    go("POST", "/v1/processor/jobs/schedule", 201, made)
+    go("POST", "/v1/processor/jobs/schedule", 201, made, query="?wait=1")
+    go("POST", "/v1/processor/jobs/schedule", 404, {**made, "event": "nothing"})
+    go("PATCH", at, 200, {"intervals": 60_000}, **daily)
+    go("DELETE", at, 409, **daily)
+    go("DELETE", at, 204, query="?force=true", **daily)
 
 
 def _interventions(go: Tour) -> None:

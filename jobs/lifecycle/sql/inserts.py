@@ -35,7 +35,7 @@ JOB_COLUMNS = (
     "scheduled_at", "recurring", "schedule", "start_at", "cron", "every", "tz", "anchor_at", "limit", "end_date",
     "overlap", "misfire", "misfire_grace", "dst_gap", "dst_overlap", "jitter", "next_run_at", "next_due_at",
     "occurrences_opened", "tzdata_version", "retries", "retry_config", "on_lost", "timeout", "priority", "queue",
-    "concurrency_key", "concurrency_limit", "unique_key", "created_at", "updated_at",
+    "concurrency_key", "concurrency_limit", "unique_key", "definition", "created_at", "updated_at",
 )  # fmt: skip
 RUN_COLUMNS = (
     "job_id", "trigger", "status", "scheduled_at", "due_at", "product_id", "environment_id", "namespace", "queue",
