@@ -88,8 +88,8 @@ def ended_runs(
 
 def events_between(since: datetime | None, before: datetime | None) -> tuple[int, int]:
     """A range (after, until] of event ids that holds every event of that time, and some around it."""
-    first = 0 if since is None else _first_event_at(since - ORDER_SLACK) - 1
-    last = last_event() if before is None else _first_event_at(later(before, ORDER_SLACK))
+    first = 0 if since is None else first_event_at(since - ORDER_SLACK) - 1
+    last = last_event() if before is None else first_event_at(later(before, ORDER_SLACK))
     return first, last
 
 
@@ -97,7 +97,7 @@ def last_event() -> int:
     return JobEvent.objects.aggregate(last=Max("id"))["last"] or 0
 
 
-def _first_event_at(moment: datetime) -> int:
+def first_event_at(moment: datetime) -> int:
     """The id from which on events are not older than the moment: a search by halves, a probe each."""
     low = JobEvent.objects.order_by("id").values_list("id", flat=True).first()
     if low is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import holds, service, views
+from jobs.api import events, holds, service, views
 from jobs.api.dispatch import DispatchManyView, dispatch_view
 from jobs.api.preview import PreviewView
 from jobs.operations.targets import TARGETS
@@ -18,6 +18,7 @@ urlpatterns = [
     path("schedules/preview", PreviewView.as_view(), name="schedule-preview"),
     path("workers", service.WorkersView.as_view(), name="workers"),
     path("queues", service.QueuesView.as_view(), name="queues"),
+    path("events/stream", events.EventStreamView.as_view(), name="event-stream"),
     path("products/<str:product>/hold", holds.HoldView.as_view(), name="hold"),
     path("products/<str:product>/release", holds.ReleaseView.as_view(), name="release"),
     path("jobs", views.JobsView.as_view(), name="jobs"),
