@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import events, holds, service, views
+from jobs.api import events, holds, series, service, views
 from jobs.api.dispatch import DispatchManyView, dispatch_view
 from jobs.api.preview import PreviewView
 from jobs.operations.targets import TARGETS
@@ -23,6 +23,7 @@ urlpatterns = [
     path("products/<str:product>/release", holds.ReleaseView.as_view(), name="release"),
     path("jobs", views.JobsView.as_view(), name="jobs"),
     path("jobs/stats", views.StatsView.as_view(), name="job-stats"),
+    path("jobs/stats/series", series.SeriesView.as_view(), name="job-stats-series"),
     # Paths of one job come last: an id is any word.
     path("jobs/<str:job_id>", views.JobView.as_view(), name="job"),
     path("jobs/<str:job_id>/history", views.HistoryView.as_view(), name="job-history"),

@@ -414,6 +414,8 @@ def _jobs(go: Tour) -> None:
         go("GET", "/v1/jobs", 200, query=query)
     go("GET", "/v1/jobs", 400, query="?limit=0")
     go("GET", "/v1/jobs/stats", 200)
+    go("GET", "/v1/jobs/stats/series", 200, query="?interval=60000")
+    go("GET", "/v1/jobs/stats/series", 400, query="?interval=1")
     go("GET", "/v1/events/stream", 200, query="?event=job.failed,job.completed&label=a:b")
     go("GET", "/v1/events/stream", 400, query="?event=job.done")
     go("DELETE", "/v1/jobs/{job_id}", 204, job_id=done)
