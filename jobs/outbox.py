@@ -100,7 +100,7 @@ def subjects(events: Sequence[JobEvent]) -> dict[UUID, Subject]:
     }
     if gone := wanted - found.keys():
         last = JobEvent.objects.filter(job_id__in=gone, type=EventType.DELETED, data__isnull=False)
-        found.update(last.values_list("job_id", "data"))
+        found.update({event.job_id: event.data for event in last if event.data is not None})
     ids = {about["environment_id"] for about in found.values()}
     places = Environment.objects.select_related("product").in_bulk(ids)
     return {

@@ -19,7 +19,7 @@ from jobs.api.parameters import STATS
 from jobs.api.reading import STATS_FIELDS, Query, read_filter
 from jobs.stats import run_series, series_bounds
 
-MOST_BUCKETS = 1_000
+MOST_BUCKETS = 1_500  # a day by the minute, and some
 SHORTEST, LONGEST, USUAL = 1_000, 366 * 86_400_000, 3_600_000  # ms, of an interval
 WINDOW = timedelta(days=1)  # that is looked at where nobody says since when
 

@@ -61,7 +61,7 @@ class Listener:
 
     def heard(self) -> list[Told]:
         """The events since the last look, up to the next comment."""
-        events = []
+        events: list[Told] = []
         while True:
             frame = next(self._frames).decode()
             fields = dict(line.split(": ", 1) for line in frame.strip().split("\n"))
