@@ -28,6 +28,7 @@ NUMBERS = {  # from, to (inclusive)
     "API_THREADS": (1, 1_000),
     "API_DRAIN_SECONDS": (0, 3_600),
     "MOST_WAITING": (0, 1_000),
+    "MOST_STREAMS": (0, 1_000),
 }
 METADATA_ADDRESS = ipaddress.ip_address("169.254.169.254")  # where clouds hand out credentials
 

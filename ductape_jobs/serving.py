@@ -12,6 +12,7 @@ import os
 import select
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +21,8 @@ from django.db import connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from jobs.operations.streaming import streams
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where heartbeats cost no disk; nothing secret is written
 
@@ -50,6 +53,11 @@ class Worker(ThreadWorker):
         self._counting = threading.Lock()
         self._waiting = 0  # connections given to the threads that no thread has taken yet
         self._staying = 0  # threads that look for their client's next request
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop, as gunicorn's own; streams, which end by nothing else, end too."""
+        super().handle_exit(sig, frame)
+        streams.close()
 
     def enqueue_req(self, conn: TConn) -> None:
         with self._counting:

@@ -147,6 +147,8 @@ LOCAL_PATHS_ALLOW: list[str] = env.list("LOCAL_PATHS_ALLOW", default=[tempfile.g
 
 # Requests of one API process that may wait for a job to end at the same time; each holds a thread.
 MOST_WAITING: int = env.int("MOST_WAITING", default=8)
+# Streams of events that one API process keeps open at the same time; each holds a thread.
+MOST_STREAMS: int = env.int("MOST_STREAMS", default=4)
 
 RETENTION_DAYS: int = env.int("RETENTION_DAYS", default=90)  # finished jobs and old runs are kept so long; 0: for ever
 

@@ -7,7 +7,7 @@ is scanned and no column that a run changes is indexed for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -33,18 +33,50 @@ class EndedRun(NamedTuple):
     losses: int
     duration_ms: int
     lateness_ms: int | None
+    ended_ms: int
 
 
-_ENDED = """
-SELECT v.id, e.product_id, e.namespace, e.status, e.attempt, e.retry_count, e.losses,
-       {duration}, CASE WHEN {is_known} THEN {lateness} END
+_WHICH = """
 FROM jobs_jobevent v JOIN jobs_execution e ON e.job_id = v.job_id AND e.number = v.number
 WHERE v.id > %s AND v.id <= %s AND v.number IS NOT NULL AND v.type IN ('job.completed', 'job.failed')
   AND e.status IN ('completed', 'failed') AND e.run_started_at IS NOT NULL AND e.finished_at IS NOT NULL
-  {where}
+"""
+_ENDED = """
+SELECT v.id, e.product_id, e.namespace, e.status, e.attempt, e.retry_count, e.losses,
+       {duration}, CASE WHEN {is_known} THEN {lateness} END, {ended}
+{which} {where}
 ORDER BY v.id {direction} LIMIT %s
 """
+_COUNTED = "SELECT ({ended} - %s) / %s AS place, e.status, count(*) {which} {where} GROUP BY place, e.status"
 _IS_KNOWN = "e.trigger <> 'retry' AND e.due_at <= e.run_started_at"  # as Execution.first_due_at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndedFilter:
+    """Which of them: `since` ≤ their end < `before`; what is left out does not matter."""
+
+    environment_ids: frozenset[int] | None = None
+    namespace: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """Conditions, each with its AND, and their values."""
+        conditions: list[str] = []
+        values: list[Any] = []
+        if self.environment_ids is not None:
+            wanted = sorted(self.environment_ids)
+            conditions.append(f"e.environment_id IN ({', '.join(['%s'] * len(wanted)) or 'NULL'})")
+            values += wanted
+        for condition, value in (
+            ("e.namespace = %s", self.namespace),
+            ("e.finished_at >= %s", _adapted(self.since)),
+            ("e.finished_at < %s", _adapted(self.before)),
+        ):
+            if value is not None:
+                conditions.append(condition)
+                values.append(value)
+        return "".join(f" AND {condition}" for condition in conditions), values
 
 
 def ended_runs(
@@ -53,32 +85,20 @@ def ended_runs(
     *,
     limit: int,
     newest_first: bool = False,
-    environment_ids: Sequence[int] | None = None,
-    namespace: str | None = None,
-    since: datetime | None = None,
-    before: datetime | None = None,
+    every: int = 1,
+    wanted: EndedFilter = EndedFilter(),
 ) -> list[EndedRun]:
-    """The runs whose final event is in (after, until], at most `limit` of them; `since` ≤ their end < `before`."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    if environment_ids is not None:
-        if not environment_ids:
-            return []
-        conditions.append(f"e.environment_id IN ({', '.join(['%s'] * len(environment_ids))})")
-        values += environment_ids
-    for condition, value in (
-        ("e.namespace = %s", namespace),
-        ("e.finished_at >= %s", _adapted(since)),
-        ("e.finished_at < %s", _adapted(before)),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
+    """The runs whose final event is in (after, until], at most `limit` of them; of `every` so many events one."""
+    where, values = wanted.sql()
+    if every > 1:
+        where += f" AND v.id %% {every:d} = 0"
     sql = _ENDED.format(
         duration=_milliseconds("e.run_started_at", "e.finished_at"),
         is_known=_IS_KNOWN,
         lateness=_milliseconds("e.due_at", "e.run_started_at"),
-        where="".join(f" AND {condition}" for condition in conditions),
+        ended=_since_epoch("e.finished_at"),
+        which=_WHICH,
+        where=where,
         direction="DESC" if newest_first else "ASC",
     )
     with connection.cursor() as cursor:
@@ -86,10 +106,21 @@ def ended_runs(
         return [EndedRun(*row) for row in cursor.fetchall()]
 
 
+def ended_counts(
+    after: int, until: int, *, start_ms: int, interval: int, wanted: EndedFilter
+) -> dict[tuple[int, str], int]:
+    """How many of them ended in each interval (counted from `start_ms`, which none is before), by how."""
+    where, values = wanted.sql()
+    sql = _COUNTED.format(ended=_since_epoch("e.finished_at"), which=_WHICH, where=where)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [start_ms, interval, after, until, *values])
+        return {(place, status): count for place, status, count in cursor.fetchall()}
+
+
 def events_between(since: datetime | None, before: datetime | None) -> tuple[int, int]:
     """A range (after, until] of event ids that holds every event of that time, and some around it."""
-    first = 0 if since is None else _first_event_at(since - ORDER_SLACK) - 1
-    last = last_event() if before is None else _first_event_at(later(before, ORDER_SLACK))
+    first = 0 if since is None else first_event_at(since - ORDER_SLACK) - 1
+    last = last_event() if before is None else first_event_at(later(before, ORDER_SLACK))
     return first, last
 
 
@@ -97,7 +128,7 @@ def last_event() -> int:
     return JobEvent.objects.aggregate(last=Max("id"))["last"] or 0
 
 
-def _first_event_at(moment: datetime) -> int:
+def first_event_at(moment: datetime) -> int:
     """The id from which on events are not older than the moment: a search by halves, a probe each."""
     low = JobEvent.objects.order_by("id").values_list("id", flat=True).first()
     if low is None:
@@ -118,6 +149,14 @@ def _milliseconds(start: str, end: str) -> str:
     if connection.vendor == "postgresql":
         return f"greatest((extract(epoch FROM {end} - {start}) * 1000)::bigint, 0)"
     return f"max(CAST(round((julianday({end}) - julianday({start})) * 86400000) AS integer), 0)"
+
+
+def _since_epoch(column: str) -> str:
+    """The SQL for a column as whole milliseconds since the epoch, rounded down as everywhere else."""
+    if connection.vendor == "postgresql":
+        return f"floor(extract(epoch FROM {column}) * 1000)::bigint"
+    fraction = f"CAST(substr({column} || '.000', 21, 3) AS integer)"  # Django leaves out a fraction of none
+    return f"(CAST(strftime('%%s', {column}) AS integer) * 1000 + {fraction})"
 
 
 def _adapted(moment: datetime | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.openapi import ANY_OBJECT, FLAG, TEXT, TIME, Schema, list_of, nullable, obj, one_of, ref
 from core.retrying import LONGEST_CODE, LONGEST_DELAY, MOST_CODES
 from executors import registry
+from jobs.api import examples
 from jobs.operations import request as limits
 from jobs.operations.dispatch import MOST_JOBS
 from jobs.operations.targets import TargetNames
@@ -67,7 +68,9 @@ def dispatch_body(names: TargetNames) -> Schema:
     target: dict[str, Schema] = dict.fromkeys(names.fields, _NAME)
     target |= {alias: {**_NAME, "description": f"another name for `{name}`"} for alias, name in aliases.items()}
     required = {name: target.pop(name) for name in names.fields if name not in aliases.values()}
-    return obj(required, {**target, **{name: nullable(schema) for name, schema in OPTIONS.items()}})
+    body = obj(required, {**target, **{name: nullable(schema) for name, schema in OPTIONS.items()}})
+    shown = examples.DISPATCH.get(names.namespace)
+    return {**body, "examples": shown} if shown else body
 
 
 _ITEM: Schema = {

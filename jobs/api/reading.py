@@ -125,7 +125,7 @@ def read_filter(query: Query, principal: Principal) -> JobFilter:
         since=since,
         until=until,
         target=query.text("target"),
-        labels=tuple(_label(query, text) for text in query.texts("label")),
+        labels=read_labels(query),
         queue=query.text("queue"),
         q=query.text("q"),
         last_run_status=query.choice("last_run_status", LAST_RUN),
@@ -144,6 +144,10 @@ def environment_ids(principal: Principal, product: str | None, env: str | None) 
     if env is not None:
         environments = environments.filter(slug=env)
     return frozenset(environments.values_list("pk", flat=True))
+
+
+def read_labels(query: Query) -> tuple[tuple[str, str], ...]:
+    return tuple(_label(query, text) for text in query.texts("label"))
 
 
 def _label(query: Query, text: str) -> tuple[str, str]:

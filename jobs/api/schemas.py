@@ -173,6 +173,26 @@ STATS = obj(
         "runs_sampled": {**FLAG, "description": "only the newest runs of the window were looked at"},
     }
 )
+_BUCKET = obj(
+    {
+        "start": {**TIME, "description": "inclusive; a whole number of intervals since 1970"},
+        "runs": COUNT,
+        "runs_completed": COUNT,
+        "runs_failed": COUNT,
+        "success_rate": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+        "duration_ms": _PERCENTILES,
+        "lateness_ms": _PERCENTILES,
+    }
+)
+SERIES = obj(
+    {
+        "from": TIME,
+        "to": TIME,
+        "interval": DURATION,
+        "buckets": list_of(_BUCKET),
+        "runs_sampled": {**FLAG, "description": "percentiles are of an even sample of the runs; counts are of all"},
+    }
+)
 
 HOLD = obj({"product": TEXT, "since": TIME}, {"env": TEXT, "namespace": TEXT, "note": TEXT, "actor": TEXT})
 HOLDS = obj({"holds": list_of(ref("Hold"))})
@@ -219,6 +239,7 @@ COMPONENTS: dict[str, Schema] = {
     "JobHistory": HISTORY,
     "Schedule": SCHEDULE,
     "JobStats": STATS,
+    "JobSeries": SERIES,
     "Hold": HOLD,
     "Holds": HOLDS,
     "Worker": WORKER,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import definitions, holds, many, operations, processor, service, views
+from jobs.api import definitions, events, holds, many, operations, processor, series, service, views
 from jobs.api.dispatch import DispatchManyView, dispatch_view
 from jobs.api.preview import PreviewView
 from jobs.operations.targets import TARGETS
@@ -18,6 +18,7 @@ urlpatterns = [
     path("schedules/preview", PreviewView.as_view(), name="schedule-preview"),
     path("workers", service.WorkersView.as_view(), name="workers"),
     path("queues", service.QueuesView.as_view(), name="queues"),
+    path("events/stream", events.EventStreamView.as_view(), name="event-stream"),
     path("products/<str:product>/hold", holds.HoldView.as_view(), name="hold"),
     path("products/<str:product>/release", holds.ReleaseView.as_view(), name="release"),
     path("products/<str:product>/jobs", definitions.DefinitionsView.as_view(), name="definitions"),
@@ -28,6 +29,7 @@ urlpatterns = [
     *(path(f"jobs/{call}", view.as_view(), name=f"jobs-{call}") for call, view in many.VIEWS.items()),
     path("operations/<str:operation_id>", operations.OperationView.as_view(), name="operation"),
     path("operations/<str:operation_id>/abort", operations.AbortView.as_view(), name="operation-abort"),
+    path("jobs/stats/series", series.SeriesView.as_view(), name="job-stats-series"),
     # Paths of one job come last: an id is any word.
     path("jobs/<str:job_id>", views.JobView.as_view(), name="job"),
     path("jobs/<str:job_id>/history", views.HistoryView.as_view(), name="job-history"),

@@ -20,6 +20,7 @@ from core.tenancy.parsing import body_of
 from core.tenancy.visibility import sees
 from executors.catalog.reading import Problems, Reader
 from jobs import queries
+from jobs.api import examples
 from jobs.api.parameters import (
     FILTER,
     FORCE,
@@ -186,6 +187,8 @@ class InterventionView(APIView):
 
 def _verb(name: str, body: Schema) -> Any:
     """The description of one verb's operation."""
+    if shown := examples.VERBS.get(name):
+        body = {**body, "examples": shown}  # beside a `$ref`, too: OpenAPI 3.1 allows it
     return extend_schema(
         operation_id=f"jobs_{name}",
         summary=f"{name.capitalize()} a job",

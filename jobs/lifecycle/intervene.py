@@ -21,6 +21,7 @@ from jobs.lifecycle.errors import IllegalTransition, NotRecurring
 from jobs.lifecycle.promote import give_up, has_room, promote_locked
 from jobs.lifecycle.rows import lock_job, move_job, move_run, open_runs, record_event
 from jobs.models import Execution, Job
+from jobs.outbox import what_it_was
 from jobs.schedule import due_at, next_occurrence
 from jobs.states import ALLOWED, EventType, JobStatus, RunStatus, Trigger, Verb
 
@@ -222,7 +223,7 @@ def delete(job_id: UUID, *, force: bool = False, actor: str = "") -> tuple[int, 
         if not force:
             raise IllegalTransition(Verb.DELETE, JobStatus(job.status), "it is running: cancel it first, or force")
         stopped = _cancel(job, runs, reason="deleted", actor=actor, now=now)
-    record_event(job, EventType.DELETED, now=now, actor=actor)
+    record_event(job, EventType.DELETED, now=now, actor=actor, data=what_it_was(job))
     executions = Execution.objects.filter(job_id=job.pk)
     executions._raw_delete(executions.db)  # no row refers to an execution: spare the collector
     Job.objects.filter(pk=job.pk).delete()

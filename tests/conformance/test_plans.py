@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,8 +19,12 @@ from jobs.lifecycle.claim import KeyCursor, claim
 from jobs.lifecycle.create import NewJob, create_jobs
 from jobs.lifecycle.settle import Finished, settle
 from jobs.lifecycle.sql import prepared
-from jobs.models import Execution
+from jobs.models import Execution, Job
+from jobs.queries import JobFilter, list_jobs
+from jobs.queries import history as runs_of
 from jobs.schedule import parse_schedule
+from jobs.states import JobStatus
+from jobs.stats import jobs_by_state, run_series
 from tests.conformance.world import environment, worker
 
 pytestmark = pytest.mark.django_db
@@ -233,3 +237,81 @@ def test_a_statement_that_another_client_of_the_pooler_prepared_is_no_error() ->
     assert len(claim(owner, "default", 1)) == 1
     prepared._states.clear()  # a new client, handed a server connection that knows the name
     assert len(claim(owner, "default", 1)) == 1
+
+
+# --- what people and charts read --------------------------------------------------------------------
+
+
+@contextmanager
+def read_by_indexes() -> Iterator[list[str]]:
+    """The plan of each SELECT inside, where reading a whole table is dear: what is still read so has no index."""
+    plans: list[str] = []
+
+    def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if sql.lstrip().startswith("SELECT") and "jobs_" in sql:
+            with connection.connection.cursor() as cursor:
+                cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+                cursor.execute(f"EXPLAIN {sql}", params)
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield plans
+
+
+def history() -> Job:
+    """Jobs in several states, and runs that have ended; one of the jobs."""
+    create(ROWS)
+    taken = claim(worker(), "default", BATCH)
+    settle([Finished.completed(each.run_id, each.job_id, each.fence, "{}") for each in taken])
+    claim(worker(), "default", BATCH)
+    analyze()
+    return Job.objects.get(pk=taken[0].job_id)
+
+
+def window() -> tuple[datetime, datetime]:
+    now = database_now()
+    return now - timedelta(hours=1), now
+
+
+def test_jobs_are_counted_by_state_from_indexes_alone() -> None:
+    history()
+    with read_by_indexes() as plans:
+        counts = jobs_by_state(JobFilter(environment_ids=frozenset({environment().pk})))
+    assert (counts["completed"], counts["running"], counts["queued"]) == (BATCH, BATCH, ROWS - 2 * BATCH)
+    (plan,) = plans
+    assert "Seq Scan" not in plan, plan
+    assert plan.count("Index Only Scan using job_of_environment on jobs_job") == 1, plan
+    assert plan.count("Index Only Scan using job_by_rare_status on jobs_job") == 4, plan
+    assert plan.count("Index Scan using jobs_job_pkey on jobs_job") == 2, plan  # through the open runs
+    runs = scans(plan.splitlines(), "jobs_execution")
+    assert len(runs) == 2, plan
+    assert all("Index" in line for line in runs), plan
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_statistics_of_runs_are_read_from_the_events_of_their_window(everywhere: bool) -> None:
+    history()
+    since, until = window()
+    wanted = JobFilter(environment_ids=None if everywhere else frozenset({environment().pk}), namespace="noop")
+    with read_by_indexes() as plans:
+        shown = run_series(wanted, since=since, until=until, interval=60_000)
+    assert sum(bucket["runs"] for bucket in shown["buckets"]) == BATCH
+    text = "\n".join(plans)
+    assert "Seq Scan" not in text, text
+    of_events = {line.split(" using ")[1].split(" on ")[0] for line in scans(text.splitlines(), "jobs_jobevent")}
+    assert of_events == {"jobs_jobevent_pkey"}, text
+    of_runs = {line.split(" using ")[1].split(" on ")[0] for line in scans(text.splitlines(), "jobs_execution")}
+    assert of_runs == {"execution_number_once_per_job"}, text
+
+
+def test_a_page_and_a_history_are_found_by_indexes() -> None:
+    job = history()
+    place = frozenset({environment().pk})
+    with read_by_indexes() as plans:
+        for status in (None, *JobStatus):
+            list_jobs(JobFilter(environment_ids=place, statuses=frozenset({status} if status else ())), limit=BATCH)
+        assert len(runs_of(job.pk, limit=BATCH)) == 1
+    assert len(plans) > len(JobStatus)
+    for plan in plans:
+        assert "Seq Scan" not in plan, plan

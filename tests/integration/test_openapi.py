@@ -31,7 +31,7 @@ from jobs.models import Job
 from jobs.operations import many
 from jobs.operations.targets import TARGETS
 from tests.conformance.world import claim_one, complete, fail, postpone, worker
-from tests.integration.api import OPERATOR, Api
+from tests.integration.api import OPERATOR, Api, hang_up
 
 pytestmark = pytest.mark.django_db
 
@@ -212,6 +212,9 @@ class Tour:
             self._check(operation["requestBody"]["content"]["application/json"]["schema"], body, template)
         if kind == "text/plain":
             return answer.content.decode()
+        if answer.streaming:
+            hang_up(answer)
+            return None
         self._check(schema, answer.json(), template)
         return answer.json()
 
@@ -415,6 +418,10 @@ def _jobs(go: Tour) -> None:
         go("GET", "/v1/jobs", 200, query=query)
     go("GET", "/v1/jobs", 400, query="?limit=0")
     go("GET", "/v1/jobs/stats", 200)
+    go("GET", "/v1/jobs/stats/series", 200, query="?interval=60000")
+    go("GET", "/v1/jobs/stats/series", 400, query="?interval=1")
+    go("GET", "/v1/events/stream", 200, query="?event=job.failed,job.completed&label=a:b")
+    go("GET", "/v1/events/stream", 400, query="?event=job.done")
     go("DELETE", "/v1/jobs/{job_id}", 204, job_id=done)
     go("DELETE", "/v1/jobs/{job_id}", 404, job_id=done)
 
@@ -545,6 +552,8 @@ def test_nonsense_in_any_field_of_any_operation_gets_a_described_answer(
                 where = (method, url, body, answer.status_code)
                 assert answer.status_code < 500 or path == "/readyz", (where, answer.content)
                 assert str(answer.status_code) in operation["responses"], where
+                if answer.streaming:
+                    hang_up(answer)
                 if answer.status_code >= 400:
                     assert answer["Content-Type"] == "application/problem+json", where
                     assert set(answer.json()) >= {"type", "title", "status", "detail", "code", "errors", "request_id"}

@@ -31,6 +31,7 @@ SAFE: dict[str, Any] = {
     "API_THREADS": 16,
     "API_DRAIN_SECONDS": 25,
     "MOST_WAITING": 8,
+    "MOST_STREAMS": 4,
     "RETENTION_DAYS": 90,
 }
 SQLITE = {"default": {"ENGINE": "django.db.backends.sqlite3"}}

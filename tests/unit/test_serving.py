@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from gunicorn.workers.gthread import TConn
 
 from ductape_jobs import serving
 from ductape_jobs.serving import ALWAYS_FREE, Log, Worker
+from jobs.operations.streaming import Streams
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 THREADS = ALWAYS_FREE + 1
@@ -108,6 +110,15 @@ def test_a_worker_that_ends_stays_with_nobody(worker: Worker, client: Any) -> No
     ours.sendall(REQUEST)
     worker.handle(conn)
     assert answers(ours) == 1
+
+
+def test_a_worker_that_is_told_to_end_ends_its_streams(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Streams()
+    monkeypatch.setattr(serving, "streams", opened)
+    worker.method_queue.init()
+    worker.handle_exit(signal.SIGTERM, None)
+    worker.method_queue.close()
+    assert (worker.alive, opened.closing.is_set()) == (False, True)
 
 
 def test_a_client_that_hangs_up_is_noticed(worker: Worker, client: Any) -> None:
