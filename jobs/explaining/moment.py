@@ -133,7 +133,7 @@ def _without_a_row(facts: Facts, occurrence: datetime) -> Explanation:
         return bound
     if job.next_run_at is not None and occurrence >= job.next_run_at:
         return not_opened(facts)
-    return _not_known(facts, "it is an occurrence of the schedule, but its row has been pruned")
+    return _not_known(facts, "it is an occurrence of the schedule, but nothing is kept of what became of it")
 
 
 def _clock_changed(facts: Facts, change: ClockChange) -> Explanation:

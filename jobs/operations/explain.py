@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Max, Min, Q
 
 from core.clock import database_now
 from core.times import later
@@ -22,6 +22,7 @@ from jobs.states import NEVER_RAN, JobStatus, RunStatus, Trigger
 
 MOST_INTERVENTIONS = 1_000  # of a job, the newest; what was before is not known
 MOST_DROPPED = 3
+LOOKED_THROUGH = 64  # runs: fewer than that are looked at together
 
 
 def explain(job: Job, at: datetime | None) -> Explanation:
@@ -70,16 +71,20 @@ def _runs_around(job: Job, end: datetime) -> tuple[Execution | None, Execution |
     Runs of a job begin in the order of their numbers, each after the one before has ended.
     """
     numbered = Execution.objects.filter(job_id=job.pk, number__isnull=False)
-    low, high = _number(numbered.order_by("number").first(), 1), _number(numbered.order_by("-number").first(), 0) + 1
-    while low < high:  # the first number that begins after the moment
+    ends = numbered.aggregate(first=Min("number"), last=Max("number"))
+    if ends["first"] is None:
+        return None, None, job.execution_count == 0
+    low, high = ends["first"], ends["last"] + 1
+    while high - low > LOOKED_THROUGH:  # low ≤ the first number that begins later ≤ high
         middle = (low + high) // 2
-        run = numbered.filter(number__gte=middle).order_by("number").first()
-        if run is not None and run.run_started_at is not None and run.run_started_at < end:
-            low = _number(run, middle) + 1
-        else:
-            high = middle
-    begun = numbered.filter(number__lt=low).order_by("-number").first()
-    following = numbered.filter(number__gte=low).order_by("number").first()
+        began = numbered.filter(number__gte=middle).order_by("number").values_list("run_started_at", flat=True)[0]
+        low, high = (middle, high) if began is not None and began < end else (low, middle)
+    numbers = numbered.filter(number__gte=low, number__lt=high, run_started_at__lt=end).values_list("number", flat=True)
+    last = numbers.order_by("-number").first()
+    at = low if last is None else last
+    found = {run.number: run for run in numbered.filter(number__gte=at).order_by("number")[:2]}
+    begun = found.pop(last, None)
+    following = next(iter(found.values()), None)
     return begun, following, _number(begun, 0) + 1 == _number(following, job.execution_count + 1)
 
 
@@ -118,7 +123,9 @@ def _intervention(event: JobEvent) -> Intervention:
 
 
 def _load(job: Job, open_now: list[Execution], now: datetime) -> Load:
-    """What stands in the way of the job's runs and occurrences now."""
+    """What stands in the way of the job's runs and occurrences now; nothing is looked for where none of them waits."""
+    if not open_now and (job.next_run_at is None or job.next_run_at > now):
+        return Load(hold=None, key_in_use=0, served=True, scheduler=True)
     holds = Hold.objects.select_related("product", "environment").filter(
         Q(environment__isnull=True) | Q(environment_id=job.environment_id),
         namespace__in=["", job.namespace],
