@@ -13,9 +13,12 @@ from django.db.models import Case, F, Q, Value, When
 
 from core.ids import encode, new_uuid
 from core.tenancy.models import Environment, Product
-from jobs.states import FINAL, JobStatus, RunStatus, Trigger
+from jobs.states import FINAL, EventType, JobStatus, RunStatus, Trigger
 
 FINAL_STATUSES = sorted(FINAL)
+INTERVENTIONS = [
+    str(type) for type in (EventType.CANCELLED, EventType.PAUSED, EventType.RESCHEDULED, EventType.RESUMED)
+]
 RARE_STATUSES = ["cancelled", "failed", "paused", "scheduled"]  # few enough, or looked for enough, to be indexed
 
 
@@ -410,6 +413,9 @@ class JobEvent(models.Model):
     at = models.DateTimeField()
 
     class Meta:
+        indexes = [
+            models.Index(fields=["job_id", "seq"], condition=Q(type__in=INTERVENTIONS), name="event_of_intervention"),
+        ]
         constraints = [models.UniqueConstraint(fields=["job_id", "seq"], name="event_seq_once_per_job")]
 
     def __str__(self) -> str:

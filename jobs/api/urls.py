@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import definitions, events, holds, many, operations, processor, series, service, views
+from jobs.api import definitions, events, explain, holds, many, operations, processor, series, service, views
 from jobs.api.dispatch import DispatchManyView, dispatch_view
 from jobs.api.preview import PreviewView
 from jobs.operations.targets import TARGETS
@@ -33,6 +33,7 @@ urlpatterns = [
     # Paths of one job come last: an id is any word.
     path("jobs/<str:job_id>", views.JobView.as_view(), name="job"),
     path("jobs/<str:job_id>/history", views.HistoryView.as_view(), name="job-history"),
+    path("jobs/<str:job_id>/explain", explain.ExplainView.as_view(), name="job-explain"),
     path("jobs/<str:job_id>/cancel", views.CancelView.as_view(), name="job-cancel"),
     path("jobs/<str:job_id>/pause", views.PauseView.as_view(), name="job-pause"),
     path("jobs/<str:job_id>/resume", views.ResumeView.as_view(), name="job-resume"),

@@ -15,6 +15,7 @@ from core.zones import Segment, segments_of_year, year_of, zone
 from jobs.cron import Cron, parse_cron
 from jobs.schedule.model import Schedule
 from jobs.schedule.occurrences import occurrences
+from jobs.schedule.readings import clock, day, written
 from jobs.schedule.sentence import describe_cron
 
 MOST_OCCURRENCES = 100
@@ -111,7 +112,7 @@ def _note(schedule: Schedule, cron: Cron, segment: Segment, before: Segment) -> 
         text = f"{named} {'do' if several else 'does'} not exist in {schedule.tz}"
         if cron.wildcard or schedule.dst_gap == "skip":
             return f"{text}: {'they do' if several else 'it does'} not run"
-        shown = _clock(new) if _day(new) == _day(readings[0]) else f"{_day(new)} {_clock(new)}"
+        shown = clock(new) if day(new) == day(readings[0]) else written(new)
         return f"{text}: {'run once' if several else 'runs'} at {shown}"
     text = f"{named} {'happen' if several else 'happens'} twice in {schedule.tz}"
     policy = "both" if cron.wildcard else schedule.dst_overlap
@@ -133,18 +134,9 @@ def _named(readings: list[int]) -> str:
     """2026-03-08 02:15, 02:30 and 02:45"""
     told = readings[:_TOLD_READINGS]
     names = [
-        _clock(reading) if index and _day(reading) == _day(told[index - 1]) else f"{_day(reading)} {_clock(reading)}"
+        clock(reading) if index and day(reading) == day(told[index - 1]) else written(reading)
         for index, reading in enumerate(told)
     ]
     if len(readings) > _TOLD_READINGS:
         return f"{', '.join(names)} and more"
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-
-
-def _day(reading: int) -> str:
-    return f"{EPOCH + timedelta(seconds=reading):%Y-%m-%d}"
-
-
-def _clock(reading: int) -> str:
-    moment = EPOCH + timedelta(seconds=reading)
-    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"

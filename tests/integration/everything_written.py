@@ -86,7 +86,7 @@ def answers(plural: str, tag: str) -> Iterator[Text]:
     addresses += ["/v1/jobs?product=shop", "/v1/jobs/stats?product=shop", "/v1/workers", "/v1/queues", "/metrics"]
     addresses += [f"/v1/products/shop/{plural}/{tag}/check?env=prd"] if plural != "features" else []
     for job in Job.objects.all():
-        addresses += [f"/v1/jobs/{encode('job', job.pk)}{rest}" for rest in ("", "/history")]
+        addresses += [f"/v1/jobs/{encode('job', job.pk)}{rest}" for rest in ("", "/history", "/explain")]
     for address in addresses:
         answer = api.get(address.rstrip("/"))
         assert answer.status_code == 200, (address, answer.content)

@@ -143,7 +143,7 @@ def test_a_back_off_shows_when_it_is_over_and_why() -> None:
     assert ids(Api().get("/v1/jobs?retrying=true")) == id_of(recurring, job)  # a pause freezes a back-off
 
 
-@pytest.mark.parametrize("tail", ["", "/history"])
+@pytest.mark.parametrize("tail", ["", "/history", "/explain"])
 def test_a_job_that_does_not_exist_for_this_key_is_404(tail: str) -> None:
     job = new_job()
     stranger = key_of("other", envs=("prd",))

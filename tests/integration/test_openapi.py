@@ -413,6 +413,8 @@ def _jobs(go: Tour) -> None:
     for job_id in (done, broken, recurring):
         go("GET", "/v1/jobs/{job_id}", 200, job_id=job_id)
         go("GET", "/v1/jobs/{job_id}/history", 200, job_id=job_id)
+        go("GET", "/v1/jobs/{job_id}/explain", 200, job_id=job_id)
+        go("GET", "/v1/jobs/{job_id}/explain", 200, query="?at=1", job_id=job_id)
     go("GET", "/v1/jobs/{job_id}", 404, job_id="job_x")
     for query in ("", "?cursor=&limit=1", "?status=failed,completed&order=created_at", "?label=a:b"):
         go("GET", "/v1/jobs", 200, query=query)
