@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0007_what_a_run_has_done'),
+        ('jobs', '0008_what_people_did_to_a_job'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ import jobs.states
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0007_what_a_run_has_done'),
+        ('jobs', '0009_operations'),
         ('tenancy', '0003_catalog_version'),
     ]
 
