@@ -156,8 +156,9 @@ def test_an_input_that_does_not_fit_is_told_at_dispatch(input: dict[str, Any], e
 @pytest.mark.parametrize("part", ["payload", "body"])
 def test_a_secret_that_is_not_set_is_told_at_the_field_that_names_it(part: str) -> None:
     world = World({}, url="https://fn.example/f")
+    input: dict[str, Any] = {part: {"a": "$Secret{NOT_THERE}"}}
     with pytest.raises(NotFound) as caught:
-        world.check(**{part: {"a": "$Secret{NOT_THERE}"}})
+        world.check(**input)
     assert [(error.field, error.code) for error in caught.value.errors] == [(f"input.{part}.a", "secret_not_found")]
 
 
