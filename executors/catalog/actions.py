@@ -67,6 +67,7 @@ class OpenedAction:
     truncate: bool  # a longer answer is cut, and does not fail
     token: TokenRequest | None
     secrets: tuple[str, ...] = field(repr=False)  # that no result and no error may show, in every form
+    auth: Mapping[str, str] = field(default_factory=dict, repr=False)  # what its connection logs in with
 
     def redact(self, text: str) -> str:
         """The text without the secrets that were opened for this action."""

@@ -91,6 +91,7 @@ def open_call(component: Component, connection: Connection, saved: SavedEvent, v
         truncate=_latest(layers, "large_response", "fail") == "truncate",
         token=token,
         secrets=secret_forms(hidden),
+        auth={name: opened(value) for name, value in auth.items()},
     )
 
 

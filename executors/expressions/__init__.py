@@ -24,7 +24,7 @@ from executors.expressions.finding import (
 from executors.expressions.functions import FUNCTIONS
 from executors.expressions.kinds import (
     IN_A_FEATURE,
-    IN_A_SAMPLE,
+    IN_A_STEP_OF_AN_APP,
     IN_AN_INPUT,
     IN_THE_CATALOG,
     NAME,
@@ -35,7 +35,6 @@ from executors.expressions.kinds import (
 from executors.expressions.moments import Moment
 from executors.expressions.scopes import (
     AuthScope,
-    DefaultsScope,
     InputScope,
     Layer,
     Scope,
@@ -61,7 +60,7 @@ __all__ = [
     "FUNCTIONS",
     "IN_AN_INPUT",
     "IN_A_FEATURE",
-    "IN_A_SAMPLE",
+    "IN_A_STEP_OF_AN_APP",
     "IN_THE_CATALOG",
     "LAST_RUN",
     "MAX_RESOLVED_CHARACTERS",
@@ -72,7 +71,6 @@ __all__ = [
     "SECRET_KEY",
     "AuthScope",
     "Budget",
-    "DefaultsScope",
     "ExpressionError",
     "Expressions",
     "Function",

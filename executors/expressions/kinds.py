@@ -49,8 +49,7 @@ _WHERE = {
     "Input": "in a feature",
     "Sequence": "in a feature",
     "Step": "in a feature",
-    "Auth": "in a feature or a sample of the catalog",
-    "Default": "in a feature or a sample of the catalog",
+    "Auth": "in the input of a feature's step of type action",
     "Session": "in the input of a job that was dispatched with a session",
     "Var": "in the input of a job",
 }
@@ -74,9 +73,10 @@ class ReferenceKinds:
             return
         for reference in references_of(part):
             if reference.kind not in self.kinds:
-                where = _WHERE.get(reference.kind, "elsewhere")
+                where = _WHERE.get(reference.kind)
+                told = f"only {where}" if where else "write the value itself"
                 raise ExpressionError(
-                    f"{reference} can have no value in {self.place}: only {where}",
+                    f"{reference} can have no value in {self.place}: {told}",
                     "expression_unsupported",
                     at=reference.at,
                 )
@@ -84,9 +84,9 @@ class ReferenceKinds:
 
 _CATALOG = frozenset({"Secret", "Variable", "Constant"})
 IN_THE_CATALOG: Final = ReferenceKinds("a value of the catalog", _CATALOG, functions=False)
-IN_A_SAMPLE: Final = ReferenceKinds("a sample of the catalog", _CATALOG | {"Auth", "Default"})
 IN_AN_INPUT: Final = ReferenceKinds("an input", _CATALOG | {"Session", "Var"})
-IN_A_FEATURE: Final = ReferenceKinds("a feature", frozenset({*FORMS, "Var", "Default"}))
+IN_A_FEATURE: Final = ReferenceKinds("this part of a feature", frozenset({*FORMS, "Var"}) - {"Auth"})
+IN_A_STEP_OF_AN_APP: Final = ReferenceKinds("the input of a step", IN_A_FEATURE.kinds | {"Auth"})
 
 
 def check_names(kind: str, names: tuple[str, ...], *, at: int) -> None:

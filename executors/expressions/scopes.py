@@ -124,21 +124,6 @@ class AuthScope:
             self.opened.update(texts_in(value))
 
 
-class DefaultsScope:
-    """`$Default`: what a sample says for the field that the reference stands in.
-
-    The resolver asks for `$Default` with the names of that field as the reference's own.
-    """
-
-    kinds = frozenset({"Default"})
-
-    def __init__(self, sample: Any) -> None:
-        self._sample = sample
-
-    def value_of(self, reference: Reference) -> Any:
-        return walk(self._sample, reference.names, reference)
-
-
 class VariablesScope:
     """`$Var(name)`: facts of the run."""
 

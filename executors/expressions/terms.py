@@ -20,7 +20,7 @@ class Reference:
     at: int = field(default=0, compare=False, repr=False)  # characters from the start of its text
 
     def __str__(self) -> str:
-        if self.kind == "Default":  # its names, where it has any, are those of its field
+        if self.kind == "Default":  # it has no names
             return "$Default"
         if self.kind == "Var":
             return f"$Var({self.names[0]})"

@@ -147,11 +147,8 @@ class _Resolving:
 
     def _reference(self, reference: Reference) -> Any:
         assert self._scope is not None
-        asked = reference
-        if reference.kind == "Default":
-            asked = Reference("Default", tuple(map(str, self._path)), reference.at)
         try:
-            return self._scope.value_of(asked)
+            return self._scope.value_of(reference)
         except ExpressionError as error:
             raise ExpressionError(error.detail, error.code, at=reference.at) from None
 

@@ -30,10 +30,20 @@ from executors.base import (
     longest_first,
     redacted_value,
 )
+from executors.catalog.actions import OpenedAction
 from executors.catalog.components import Found, Opened, find, open_one
 from executors.catalog.sealed import secret_forms
 from executors.catalog.values import must_know
-from executors.expressions import ExpressionError, InputScope, Reference, StepsScope, resolve, resolve_known
+from executors.expressions import (
+    AuthScope,
+    ExpressionError,
+    InputScope,
+    Layer,
+    Reference,
+    StepsScope,
+    resolve,
+    resolve_known,
+)
 from executors.namespaces.component import ComponentExecutor, unforeseen, without_secrets
 from executors.providers.feature.engine import PARALLEL, Engine, Progress
 from executors.providers.feature.inputs import DispatchScope, as_data, with_defaults, wrong_values
@@ -203,7 +213,9 @@ class _Run:
         no earlier attempt's, whichever attempt of the run that was in and whatever `retries` said then: what is made
         of it is made anew."""
         executor, resolved = self._feature.targets[step.tag]
-        call, input = self._call, self._resolve(dict(step.input), progress)
+        auth = AuthScope(resolved.auth if isinstance(resolved, OpenedAction) else {})
+        call, input = self._call, self._resolve(dict(step.input), progress, auth)
+        self._watched.opened |= auth.opened
         made = replace(
             call,
             run_key=f"{call.run_key}:{step.tag}",
@@ -223,13 +235,13 @@ class _Run:
             return without_secrets(outcome, self._hidden())
         return Done(redacted_value(outcome.result, self._hidden()))
 
-    def _resolve(self, value: Any, progress: Progress) -> Any:
+    def _resolve(self, value: Any, progress: Progress, *more: Layer) -> Any:
         sequences: dict[str, dict[str, Any]] = {}
         for step in self._feature.plan:
             if step.tag in progress.outputs:
                 sequences.setdefault(step.sequence, {})[step.tag] = progress.outputs[step.tag]
         steps = StepsScope(progress.outputs, sequences)
-        scope = inputs.scope_of(self._call, InputScope(self._input), steps, self._watched)
+        scope = inputs.scope_of(self._call, InputScope(self._input), steps, self._watched, *more)
         return resolve(value, scope, now=clock.machine_now())
 
     def _hidden(self) -> tuple[str, ...]:

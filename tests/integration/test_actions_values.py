@@ -109,7 +109,7 @@ def test_what_is_known_at_dispatch_is_checked_against_the_schema(world: World) -
     world.check("typed", body={"n": "$Length{$Session{user}}"})
 
 
-@pytest.mark.parametrize("reference", ["$Input{a}", "$Step{a}{b}", "$Sequence{a}{b}", "$Auth{token}", "$Default"])
+@pytest.mark.parametrize("reference", ["$Input{a}", "$Step{a}{b}", "$Sequence{a}{b}"])
 def test_a_reference_of_features_is_refused_in_the_input_of_a_dispatch(world: World, reference: str) -> None:
     told = wrong(world, "free", body={"a": f"é $Trim({reference})"})["input.body.a"]
     assert told.startswith(f"at offset 8: {reference} can have no value in an input: only in a feature")

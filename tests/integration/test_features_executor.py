@@ -39,7 +39,7 @@ class World:
         self.receiver = receiver
         self.executor = registry.get("features")
 
-    def store(self, *features: dict[str, Any]) -> None:
+    def store(self, *features: dict[str, Any], **app: Any) -> None:
         events: list[dict[str, Any]] = [
             {"tag": tag, "method": "POST", "resource": f"/{tag}"} for tag in ("a", "b", "c", "d")
         ]
@@ -47,7 +47,7 @@ class World:
         written = {
             "envs": [{"slug": "prd"}],
             "secrets": [{"key": "TOKEN", "value": "tok-very-secret"}],
-            "apps": [{"tag": "mail", "envs": {"prd": {"base_url": self.receiver.url}}, "events": events}],
+            "apps": [{"tag": "mail", "envs": {"prd": {"base_url": self.receiver.url}}, "events": events, **app}],
             "features": list(features),
         }
         document.store("shop", read_document(written, "shop"), prune=True)
@@ -441,3 +441,64 @@ def test_the_attempt_that_a_feature_within_a_feature_names_is_the_runs(world: Wo
     for attempt in (1, 2):
         world.run(steps=kept, attempt=attempt)
     assert [request.json() for request in world.receiver.requests] == [{"n": 1}, {"n": 2}]
+
+
+AUTHS: list[tuple[dict[str, str], dict[str, str]]] = [
+    ({"type": "bearer", "token": "$Secret{TOKEN}"}, {"token": "tok-very-secret"}),
+    ({"type": "basic", "username": "bob-the-user", "password": "pw-very-secret"},
+     {"username": "bob-the-user", "password": "pw-very-secret"}),
+    ({"type": "header", "name": "X-Key", "value": "key-very-secret"}, {"value": "key-very-secret"}),
+]  # fmt: skip
+
+
+NO_AUTH = (
+    "at offset 0: $Auth{token} can have no value in this part of a feature: "
+    "only in the input of a feature's step of type action"
+)
+
+
+@pytest.mark.parametrize(("auth", "sent"), AUTHS)
+def test_a_step_sends_what_its_app_logs_in_with_and_nothing_keeps_it(
+    world: World, auth: dict[str, str], sent: dict[str, str]
+) -> None:
+    world.receiver.answer("/a", Answer(echo=True))
+    body = {name: f"$Auth{{{name}}}" for name in sent}
+    body["parts"] = f"$Split($Auth{{{next(iter(sent))}}}, '-')"
+    world.store({"tag": "f", "steps": [step("a", input={"body": body})]}, auth=auth)
+    world.check()
+
+    kept = InMemory()
+    result = done(world.run(steps=kept))
+
+    assert world.receiver.requests[0].json() == {**sent, "parts": next(iter(sent.values())).split("-")}
+    told = f"{result} {asyncio.run(kept.all())}"
+    assert [secret for secret in sent.values() if secret in told] == []
+    assert "***" in told
+
+
+def test_a_field_that_the_app_does_not_log_in_with_fails_the_run_at_its_place(world: World) -> None:
+    world.store({"tag": "f", "steps": [step("a", input={"body": {"x": "$Auth{pass}"}})]}, auth=AUTHS[0][0])
+    outcome = failed(world.run())
+    assert (outcome.code, outcome.retryable) == ("VALIDATION_ERROR", False)
+    assert outcome.message == "step 'a': input.body.x: at offset 0: $Auth{pass} has no value: there is no 'pass'"
+
+
+@pytest.mark.parametrize(
+    ("feature", "field", "told"),
+    [
+        ({"steps": [step("a", input={"body": {"x": "$Default"}})]}, "steps.0.input.body.x",
+         "at offset 0: $Default can have no value in the input of a step: write the value itself"),
+        ({"steps": [step("a", condition="$Auth{token} == 'x'")]}, "steps.0.condition",
+         NO_AUTH),
+        ({"steps": [step("a")], "output": {"x": "$Auth{token}"}}, "output.x",
+         NO_AUTH),
+        ({"steps": [{"tag": "a", "type": "function", "function": "fn", "input": {"payload": "$Auth{token}"}}]},
+         "steps.0.input.payload", NO_AUTH),
+    ],
+)  # fmt: skip
+def test_what_can_never_have_a_value_is_refused_when_the_feature_is_stored(
+    world: World, feature: dict[str, Any], field: str, told: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        world.store({"tag": "f", **feature}, auth=AUTHS[0][0])
+    assert [(error.field, error.detail) for error in refused.value.errors] == [(f"features.0.{field}", told)]

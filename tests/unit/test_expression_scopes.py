@@ -11,7 +11,6 @@ import pytest
 
 from executors.expressions import (
     AuthScope,
-    DefaultsScope,
     ExpressionError,
     InputScope,
     Reference,
@@ -24,7 +23,7 @@ from executors.expressions import (
     resolve,
     resolve_known,
 )
-from executors.expressions.kinds import IN_A_FEATURE, IN_A_SAMPLE, IN_AN_INPUT
+from executors.expressions.kinds import IN_A_FEATURE, IN_A_STEP_OF_AN_APP, IN_AN_INPUT
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -35,7 +34,6 @@ SCOPE = ScopeChain(
     StepsScope({"fetch": {"id": 7, "rows": [{"n": 1}, {"n": 2}]}, "list": [1, 2]}),
     SessionScope("user-session", MappingProxyType({"user": {"id": "u_1"}, "email": "s@example.com"})),
     AUTH,
-    DefaultsScope({"body": {"kind": "plain", "list": [{"n": 5}]}}),
     VariablesScope({"execution_count": 3, "attempt": 1}),
 )
 
@@ -74,7 +72,7 @@ def value_of(text: str) -> Any:
     ],
 )
 def test_a_reference_stands_for_any_json_value(text: str, value: Any) -> None:
-    assert check_expressions(text, "input", known=IN_A_FEATURE).errors == []
+    assert check_expressions(text, "input", known=IN_A_STEP_OF_AN_APP).errors == []
     assert value_of(text) == value
 
 
@@ -115,15 +113,6 @@ def test_steps_may_stand_in_sequences() -> None:
         resolve("$Sequence{main}{a}", scope, now=NOW)
 
 
-def test_a_default_is_that_of_its_field() -> None:
-    value = {"body": {"kind": "$Default", "list": [{"n": "$Default"}], "text": "$Input{email}"}}
-    assert resolve(value, SCOPE, now=NOW) == {
-        "body": {"kind": "plain", "list": [{"n": 5}], "text": "a@example.com"},
-    }
-    with pytest.raises(ExpressionError, match=r"\$Default has no value: there is no 'other' in {body}"):
-        resolve({"body": {"other": "$Default"}}, SCOPE, now=NOW)
-
-
 def test_what_is_put_in_is_a_copy() -> None:
     held = {"rows": [{"n": 1}]}
     found = resolve({"a": "$Input{rows}", "b": "$Input{rows}"}, InputScope(held), now=NOW)
@@ -139,17 +128,12 @@ def test_what_is_put_in_is_not_looked_into() -> None:
 def test_a_reference_is_refused_where_it_can_have_no_value() -> None:
     texts = ["$Input{a}", "$Step{a}{b}", "$Sequence{a}{b}", "$Auth{a}", "$Default", "$Size{$Input{a}}"]
     assert [error.code for error in check_expressions(texts, "input").errors] == ["expression_unsupported"] * 6
-    assert check_expressions(texts, "input", known=IN_A_FEATURE).errors == []
-    found = check_expressions(["$Auth{a}", "$Default", "$Session{a}"], "sample", known=IN_A_SAMPLE).errors
+    found = check_expressions(texts, "input", known=IN_A_STEP_OF_AN_APP).errors
     assert [(error.field, error.detail) for error in found] == [
-        (
-            "sample.2",
-            (
-                "at offset 0: $Session{a} can have no value in a sample of the catalog: "
-                "only in the input of a job that was dispatched with a session"
-            ),
-        ),
+        ("input.4", "at offset 0: $Default can have no value in the input of a step: write the value itself")
     ]
+    found = check_expressions(texts, "output", known=IN_A_FEATURE).errors
+    assert {error.field for error in found} == {"output.3", "output.4"}
     assert check_expressions(["$Session{a}{b}", "$Var(attempt)"], "input", known=IN_AN_INPUT).errors == []
 
 

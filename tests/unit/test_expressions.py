@@ -128,7 +128,7 @@ def test_plain_text_is_left_alone(text: str) -> None:
     [
         ("$Input{a}{b}", "$Input{a}{b} can have no value in an input: only in a feature"),
         ("$Trim($Step{a})", "at offset 9: $Step{a} can have no value in an input: only in a feature"),
-        ("$Default", "can have no value in an input: only in a feature or a sample of the catalog"),
+        ("$Default", "$Default can have no value in an input: write the value itself"),
         ("$Response{a}", "at offset 3: $Response{…} is not supported"),
         ("$Round(1)", "at offset 3: $Round(…) is not supported"),
         ("$Secrets{KEY}", "did you mean $Secret?"),

@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from executors.expressions import IN_A_FEATURE, ExpressionError, Reference, check_expressions
+from executors.expressions import (
+    IN_A_FEATURE,
+    IN_A_STEP_OF_AN_APP,
+    ExpressionError,
+    Reference,
+    ReferenceKinds,
+    check_expressions,
+)
 from executors.providers.feature.conditions import read_condition
 
 MAIN = "main"  # the sequence of steps that are not given in one
@@ -118,9 +125,9 @@ def _step(at: str, sequence: str, entry: Mapping[str, Any], before: frozenset[st
             condition = read_condition(condition)
         except ExpressionError as error:
             raise WrongPlan(f"{at}.condition", str(error)) from None
-    references = [
-        found for place in ("input", "condition") for found in references_in_feature(entry.get(place), f"{at}.{place}")
-    ]
+    known = IN_A_STEP_OF_AN_APP if type == "action" else IN_A_FEATURE
+    references = references_in_feature(entry.get("input"), f"{at}.input", known)
+    references += references_in_feature(entry.get("condition"), f"{at}.condition")
     for place, reference in references:
         if (named := step_named(reference)) is None:
             continue
@@ -183,9 +190,9 @@ def _target(at: str, type: str, entry: Mapping[str, Any]) -> tuple[str, Mapping[
     return namespace, given
 
 
-def references_in_feature(value: Any, at: str) -> list[tuple[str, Reference]]:
+def references_in_feature(value: Any, at: str, known: ReferenceKinds = IN_A_FEATURE) -> list[tuple[str, Reference]]:
     """The references in a JSON value of a feature, with their places. Raises WrongPlan for an expression that is none."""
-    found = check_expressions(value, at, known=IN_A_FEATURE)
+    found = check_expressions(value, at, known=known)
     if found.errors:
         raise WrongPlan(found.errors[0].field, found.errors[0].detail)
     return found.references
