@@ -14,7 +14,7 @@ from typing import Any
 
 from core import clock, http
 from core.errors import ApiError, FieldError, Invalid
-from executors import inputs
+from executors import inputs, samples
 from executors.base import AttemptFailed, Call, Done, Gone, Outcome, longest_first, redacted, redacted_message
 from executors.catalog.actions import OpenedAction
 from executors.catalog.resolve import find_action, open_action
@@ -41,7 +41,7 @@ class ActionsExecutor:
     ) -> None:
         app, event = _names(target)
         action = find_action(product_id=product_id, environment_id=environment_id, app=app, event=event)
-        check_input(action, input, recurring=recurring)
+        check_input(action, samples.put_in(input, samples.of_schema(action.schema)), recurring=recurring)
 
     def resolve(self, *, product_id: int, environment_id: int, target: Mapping[str, Any]) -> OpenedAction:
         app, event = _names(target)
@@ -52,6 +52,7 @@ class ActionsExecutor:
         timeout = call.timeout if action.timeout is None else min(call.timeout, action.timeout)
         hidden = longest_first(action.secrets, call.secrets)
         try:
+            call = samples.in_call(call, samples.of_schema(action.target.schema))
             prepared = prepare(action, call, clock=clock.machine_now)
             hidden = longest_first(hidden, prepared.secrets)
             if action.token is None:
@@ -79,6 +80,7 @@ class ActionsExecutor:
     def resolved_input(self, call: Call) -> dict[str, Any]:
         """See `executors.namespaces.component`."""
         action: OpenedAction = call.resolved
+        call = samples.in_call(call, samples.of_schema(action.target.schema))
         return inputs.resolved(call, action.target.values).value
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from core.errors import ApiError, FieldError, Invalid
-from executors import inputs
+from executors import inputs, samples
 from executors.base import (
     INTERNAL_ERROR,
     AttemptFailed,
@@ -51,7 +51,7 @@ class ComponentExecutor:
     ) -> None:
         tag, event = self._names(target)
         found = find(self.kind, product_id=product_id, environment_id=environment_id, tag=tag, event=event)
-        known = inputs.known_at_dispatch(found, input)
+        known = inputs.known_at_dispatch(found, samples.put_in(input, samples.of_component(found)))
         if errors := list(self.wrong_input(found, target, known))[: inputs.MOST_PROBLEMS]:
             raise Invalid.fields(errors)
 
@@ -63,6 +63,7 @@ class ComponentExecutor:
         opened: Opened = call.resolved
         hidden = longest_first(opened.secrets, call.secrets)
         try:
+            call = samples.in_call(call, samples.of_component(opened.found))
             resolved = inputs.resolved(call, opened.found.values)
             hidden = longest_first(hidden, resolved.secrets)
             result = await self.run(call, replace(opened, secrets=hidden), resolved.value)
@@ -80,6 +81,7 @@ class ComponentExecutor:
         Raises AttemptFailed.
         """
         opened: Opened = call.resolved
+        call = samples.in_call(call, samples.of_component(opened.found))
         return inputs.resolved(call, opened.found.values).value
 
     def wrong_input(self, found: Found, target: Mapping[str, Any], input: Mapping[str, Any]) -> Iterable[FieldError]:

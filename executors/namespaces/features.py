@@ -16,7 +16,7 @@ from typing import Any
 from core import clock
 from core.errors import ApiError, FieldError, Invalid
 from core.fields import dotted
-from executors import inputs, registry
+from executors import inputs, registry, samples
 from executors.base import (
     VALIDATION_ERROR,
     AttemptFailed,
@@ -80,7 +80,8 @@ class FeaturesExecutor(ComponentExecutor):
     ) -> None:
         tag, _ = self._names(target)
         found = find(self.kind, product_id=product_id, environment_id=environment_id, tag=tag)
-        known = with_defaults(found.settings.get("input", {}), inputs.known_at_dispatch(found, input))
+        filled = samples.put_in(input, samples.of_component(found))
+        known = with_defaults(found.settings.get("input", {}), inputs.known_at_dispatch(found, filled))
         if errors := list(wrong_values(found.settings.get("input", {}), known)):
             raise Invalid.fields(errors[: inputs.MOST_PROBLEMS])
         with _inside(tag):
@@ -144,6 +145,7 @@ class FeaturesExecutor(ComponentExecutor):
     def resolved_input(self, call: Call) -> dict[str, Any]:
         feature: OpenedFeature = call.resolved
         found = feature.opened.found
+        call = samples.in_call(call, samples.of_component(found))
         return with_defaults(found.settings.get("input", {}), inputs.resolved(call, found.values).value)
 
 
@@ -173,7 +175,8 @@ class _Run:
 
     async def outcome(self) -> Outcome:
         try:
-            given = inputs.resolved(self._call, self._feature.opened.found.values)
+            found = self._feature.opened.found
+            given = inputs.resolved(samples.in_call(self._call, samples.of_component(found)), found.values)
             self._secrets = longest_first(self._call.secrets, given.secrets)
             self._input = with_defaults(self._settings.get("input", {}), given.value)
             if wrong := next(iter(wrong_values(self._settings.get("input", {}), self._input)), None):

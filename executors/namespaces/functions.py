@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from executors import samples
 from executors.base import Call
 from executors.catalog.components import Opened, find
 from executors.namespaces.component import ComponentExecutor
@@ -32,7 +33,8 @@ class FunctionsExecutor(ComponentExecutor):
     ) -> None:
         tag, _ = self._names(target)
         found = find(self.kind, product_id=product_id, environment_id=environment_id, tag=tag)
-        provider(found.type).check_input(found, input, recurring=recurring)
+        filled = samples.put_in(input, samples.of_component(found))
+        provider(found.type).check_input(found, filled, recurring=recurring)
 
     async def run(self, call: Call, opened: Opened, input: dict[str, Any]) -> Mapping[str, Any]:
         return await provider(opened.type).run(call, opened, input)
