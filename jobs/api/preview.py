@@ -24,7 +24,7 @@ USUAL_COUNT = 10
 _ASKED = obj(
     {"schedule": ref("Schedule")},
     {
-        "count": {"type": "integer", "minimum": 1, "maximum": MOST_OCCURRENCES, "default": USUAL_COUNT},
+        "count": {**nullable({"type": "integer", "minimum": 1, "maximum": MOST_OCCURRENCES}), "default": USUAL_COUNT},
         "from": nullable(TIME_GIVEN),
     },
 )

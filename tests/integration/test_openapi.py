@@ -397,6 +397,7 @@ def _caches(go: Tour) -> None:
 
 def _jobs(go: Tour) -> None:
     go("POST", "/v1/schedules/preview", 200, {"schedule": {"cron": "0 9 * * *", "tz": "America/New_York"}, "count": 3})
+    go("POST", "/v1/schedules/preview", 200, {"schedule": {"every": 60_000}, "count": None, "from": None})
     go("POST", "/v1/schedules/preview", 400, {"schedule": {"cron": "x"}})
     done = go("POST", "/v1/actions/dispatch", 201, {**SEND, "labels": {"a": "b"}, "concurrency_key": "k"})["job_id"]
     complete(claim_one(), '{"status": 200}')
