@@ -12,6 +12,8 @@ from django.test import Client
 from core import crypto
 from core.tenancy.models import ApiKey, AuditEntry, Environment, Product
 from executors.catalog import document, sealed
+from executors.catalog.admin.connections import ConnectionForm
+from executors.catalog.admin.events import SavedEventForm
 from executors.catalog.models import Component, Connection, SavedEvent, Secret
 from executors.catalog.schema import read_document
 from tests.conformance.world import new_job
@@ -419,3 +421,18 @@ def test_a_revoked_key_opens_nothing(ada: Client, shop: Product) -> None:
     assert ada.post(change(key), {"name": "other"}).status_code in (200, 403)
     key.refresh_from_db()
     assert key.name == "ci"
+
+
+@pytest.mark.parametrize("model", [Connection, SavedEvent])
+def test_what_changes_of_an_app_while_a_part_of_it_is_saved_stays(model: Any, ada: Client, shop: Product) -> None:
+    row = model.objects.select_related("component").order_by("pk").first()
+    form = (ConnectionForm if model is Connection else SavedEventForm)(filled(ada, change(row)), instance=row)
+    for name in ("component", "environment", "tag"):  # which a page shows, and does not ask for again
+        form.fields.pop(name, None)
+    changed = {**DOCUMENT["apps"][0], "timeout": 4321, "auth": {"type": "bearer", "token": {"set": True}}}
+    document.store("shop", read_document({"apps": [{**changed, "envs": {}, "events": []}]}, "shop"))
+
+    assert form.is_valid(), form.errors
+    form.store()
+
+    assert Component.objects.get(tag="mail").settings["timeout"] == 4321

@@ -15,7 +15,7 @@ from core.tenancy import audit
 from core.tenancy.models import Environment, Product
 from executors.catalog import editing
 from executors.catalog.admin.fields import text_field
-from executors.catalog.admin.forms import APP, Entry, LoginForm, apps
+from executors.catalog.admin.forms import APP, Entry, LoginForm, apps, owner_entry
 from executors.catalog.admin.pages import AUTH, CALL, SHOWN_FOR, DocumentAdmin
 from executors.catalog.check import check_connection
 from executors.catalog.models import Component, Connection
@@ -58,7 +58,7 @@ class ConnectionForm(LoginForm):
 
     def part(self) -> Entry:
         entry = {**self.rest(), **self.call_entry(), "base_url": self.cleaned_data["base_url"]}
-        return {"apps": [{**editing.component_entry(self._component()), "envs": {self._slug(): entry}}]}
+        return {"apps": [{**owner_entry(self._component()), "envs": {self._slug(): entry}}]}
 
     def path(self) -> str:
         return f"apps.0.envs.{self._slug()}"

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from core.tenancy.models import Product
 from executors.catalog import editing
 from executors.catalog.admin.fields import JSONTextField, choice_field, text_field
-from executors.catalog.admin.forms import APP, CALL_FIELDS, CallForm, Entry, apps
+from executors.catalog.admin.forms import APP, CALL_FIELDS, CallForm, Entry, apps, owner_entry
 from executors.catalog.admin.pages import DocumentAdmin
 from executors.catalog.app_schema import METHODS
 from executors.catalog.models import Component, SavedEvent
@@ -70,7 +70,7 @@ class SavedEventForm(CallForm):
         entry = {name: value for name, value in self.shown.items() if name not in self._NAMES}
         given = self.cleaned_data
         entry |= {name: given[name] for name in self._NAMES if given.get(name) not in (None, "", {})}
-        return {"apps": [{**editing.component_entry(self._component()), "events": [{"tag": self._tag(), **entry}]}]}
+        return {"apps": [{**owner_entry(self._component()), "events": [{"tag": self._tag(), **entry}]}]}
 
     def path(self) -> str:
         return "apps.0.events.0"

@@ -37,6 +37,17 @@ Entry = dict[str, Any]
 OLDER = "It was changed after this page was opened: open it again, and change that."
 
 
+def owner_entry(component: Component) -> Entry:
+    """The component that a part hangs on, as it is stored now: the one that a form has loaded may be older by a change.
+
+    Raises Changed where it is gone.
+    """
+    now = Component.objects.filter(pk=component.pk).first()
+    if now is None:
+        raise etags.Changed(OLDER)
+    return editing.component_entry(now)
+
+
 class EntryForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """A part of the document. Subclasses say which part, and under which path its problems are told."""
 
