@@ -21,7 +21,7 @@ from core.times import to_ms
 from executors import caching
 from executors.catalog.api import declared
 from executors.catalog.api.declared import PROBLEMS
-from executors.catalog.api.writing import ETAG, FORCE, IF_MATCH, READ_WRITE, writable
+from executors.catalog.api.writing import ETAG, FORCE, IF_MATCH, READ_WRITE, readable, writable
 from executors.catalog.declarations import CACHES, LONGEST_CACHED_MS, LONGEST_DESCRIPTION
 
 _MOST_LISTED = 1000
@@ -80,7 +80,7 @@ class CacheView(APIView):
         operation_id="caches_get", summary="Get a cache", tags=["catalog"], parameters=[ETAG], responses={200: _CACHE}
     )
     def get(self, request: Request, product: str, tag: str) -> Response:
-        return declared.answer(declared.one(visible_product(principal_of(request), product), CACHES, tag))
+        return declared.answer(declared.one(readable(request, product), CACHES, tag))
 
     @extend_schema(
         operation_id="caches_update",

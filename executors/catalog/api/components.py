@@ -33,6 +33,7 @@ from executors.catalog.api.writing import (
     IF_MATCH,
     READ_WRITE,
     force_of,
+    readable,
     store,
     unchanged,
     writable,
@@ -104,7 +105,7 @@ class ComponentsView(OfAKind):
 
     def get(self, request: Request, product: str) -> Response:
         """Every one with its connections and events, secrets as `{"set": true}`."""
-        return Response({self.kind.plural: self.exported(request, visible_product(principal_of(request), product))})
+        return Response({self.kind.plural: self.exported(request, readable(request, product))})
 
     @transaction.atomic
     def post(self, request: Request, product: str) -> Response:
@@ -123,7 +124,7 @@ class ComponentView(OfAKind):
     """One component."""
 
     def get(self, request: Request, product: str, tag: str) -> Response:
-        return self.answer(request, visible_product(principal_of(request), product), tag)
+        return self.answer(request, readable(request, product), tag)
 
     @transaction.atomic
     def patch(self, request: Request, product: str, tag: str) -> Response:
@@ -201,7 +202,7 @@ class EventsView(OfAnEvent):
     """The events of a component: actions, messages, templates, topics."""
 
     def get(self, request: Request, product: str, tag: str) -> Response:
-        found = visible_product(principal_of(request), product)
+        found = readable(request, product)
         etag = etag_of(self.found(found, tag))
         return Response({"events": self.shown(request, found, tag)["events"]}, headers={"ETag": etag})
 
@@ -221,7 +222,7 @@ class EventView(OfAnEvent):
     """One event of a component."""
 
     def get(self, request: Request, product: str, tag: str, event: str) -> Response:
-        found = visible_product(principal_of(request), product)
+        found = readable(request, product)
         component = self.found(found, tag)
         etag = etag_of(component)
         saved = component.events.filter(tag=event.replace("\x00", "")).first()

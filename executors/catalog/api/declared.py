@@ -19,9 +19,8 @@ from core.openapi import ref
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Product
 from core.tenancy.parsing import body_of
-from core.tenancy.visibility import visible_product
 from executors.catalog import document, editing
-from executors.catalog.api.writing import CHANGED, force_of, store, unchanged, writable
+from executors.catalog.api.writing import CHANGED, force_of, readable, store, unchanged, writable
 from executors.catalog.declarations import Declaration
 from executors.catalog.etags import etag_of_text
 
@@ -35,7 +34,7 @@ def answer(entry: Mapping[str, Any], *, status: int = 200) -> Response:
 
 def listed(request: Request, product: str, declaration: Declaration) -> dict[str, Any]:
     """All of a product's."""
-    return {declaration.plural: document.declared(visible_product(principal_of(request), product), declaration)}
+    return {declaration.plural: document.declared(readable(request, product), declaration)}
 
 
 def one(product: Product, declaration: Declaration, tag: str) -> dict[str, Any]:

@@ -12,16 +12,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound
-from core.fields import reject_unknown
+from core.fields import parameters, reject_unknown
 from core.openapi import ref
 from core.tenancy import scopes
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Environment, Product
 from core.tenancy.parsing import body_of
-from core.tenancy.visibility import visible_environments, visible_product, visible_products
+from core.tenancy.visibility import visible_environments, visible_products
 from core.times import to_ms
 from executors.catalog import editing
-from executors.catalog.api.writing import CHANGED, ETAG, IF_MATCH, READ_WRITE, store, unchanged, writable
+from executors.catalog.api.writing import CHANGED, ETAG, IF_MATCH, READ_WRITE, readable, store, unchanged, writable
 from executors.catalog.etags import etag_of_catalog, etag_of_environment
 
 _MOST_PRODUCTS = 1000
@@ -36,6 +36,7 @@ class ProductsView(APIView):
 
     @extend_schema(operation_id="products_list", summary="List products", tags=["catalog"], responses={200: _OBJECT})
     def get(self, request: Request) -> Response:
+        parameters(request.query_params, ())
         products = visible_products(principal_of(request)).order_by("tag")[:_MOST_PRODUCTS]
         return Response({"products": [_product(product) for product in products]})
 
@@ -76,7 +77,7 @@ class ProductView(APIView):
     )
     def get(self, request: Request, product: str) -> Response:
         """Its ETag is of its whole catalog."""
-        return _product_answer(visible_product(principal_of(request), product))
+        return _product_answer(readable(request, product))
 
     @extend_schema(
         operation_id="products_update",
@@ -127,7 +128,7 @@ class EnvironmentsView(APIView):
     )
     def get(self, request: Request, product: str) -> Response:
         principal = principal_of(request)
-        found = visible_product(principal, product)
+        found = readable(request, product)
         environments = visible_environments(principal).filter(product=found).order_by("pk")
         return Response({"envs": [_environment(environment) for environment in environments]})
 
@@ -165,7 +166,7 @@ class EnvironmentView(APIView):
     def get(self, request: Request, product: str, env: str) -> Response:
         """Its ETag is of its connections and secrets too, which go with it."""
         principal = principal_of(request)
-        found = _found(visible_product(principal, product), env, visible_environments(principal))
+        found = _found(readable(request, product), env, visible_environments(principal))
         return _environment_answer(found)
 
     @extend_schema(

@@ -14,9 +14,19 @@ from core.openapi import ref
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Product
 from core.tenancy.parsing import body_of
-from core.tenancy.visibility import visible_product
 from executors.catalog import document, editing
-from executors.catalog.api.writing import CHANGED, ETAG, FORCE, IF_MATCH, READ_WRITE, flag, store, unchanged, writable
+from executors.catalog.api.writing import (
+    CHANGED,
+    ETAG,
+    FORCE,
+    IF_MATCH,
+    READ_WRITE,
+    flag,
+    readable,
+    store,
+    unchanged,
+    writable,
+)
 from executors.catalog.etags import etag_of_secret
 
 _OBJECT = {"type": "object", "additionalProperties": True}
@@ -35,7 +45,7 @@ class SecretsView(APIView):
     )
     def get(self, request: Request, product: str) -> Response:
         principal = principal_of(request)
-        found = visible_product(principal, product)
+        found = readable(request, product)
         return Response({"secrets": document.secrets(found, environment_ids=principal.environment_ids)})
 
     @extend_schema(
@@ -73,7 +83,7 @@ class SecretView(APIView):
     def get(self, request: Request, product: str, secret: str) -> Response:
         """Where it is set, never what it is."""
         principal = principal_of(request)
-        found = visible_product(principal, product)
+        found = readable(request, product)
         etag = etag_of_secret(found, secret.replace("\x00", ""))
         for shown in document.secrets(found, environment_ids=principal.environment_ids):
             if shown["key"] == secret:

@@ -24,7 +24,7 @@ from core.tenancy.visibility import Place, find_place, visible_environments, vis
 from core.times import to_ms
 from executors.catalog.api import declared
 from executors.catalog.api.declared import PROBLEMS
-from executors.catalog.api.writing import ETAG, FORCE, IF_MATCH, READ_WRITE
+from executors.catalog.api.writing import ETAG, FORCE, IF_MATCH, READ_WRITE, readable
 from executors.catalog.declarations import LONGEST_DESCRIPTION, PERIOD_ALIASES, PERIODS, SESSIONS
 from executors.catalog.models import SessionConfig
 from executors.sessions import lifecycle, tokens
@@ -104,7 +104,7 @@ class SessionView(APIView):
         responses={200: _CONFIG},
     )
     def get(self, request: Request, product: str, tag: str) -> Response:
-        return declared.answer(declared.one(visible_product(principal_of(request), product), SESSIONS, tag))
+        return declared.answer(declared.one(readable(request, product), SESSIONS, tag))
 
     @extend_schema(
         operation_id="sessions_update",

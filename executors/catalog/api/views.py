@@ -15,10 +15,9 @@ from core.tenancy import scopes
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Product
 from core.tenancy.parsing import StrictJSONParser, body_of
-from core.tenancy.visibility import visible_product
 from executors.catalog import document
 from executors.catalog.api.bodies import OlderTextYAMLParser, OlderYAMLParser, TextYAMLParser, YAMLParser
-from executors.catalog.api.writing import CHANGED, ETAG, IF_MATCH, check_may_write, flag, unchanged
+from executors.catalog.api.writing import CHANGED, ETAG, IF_MATCH, check_may_write, flag, readable, unchanged
 from executors.catalog.editing import store_part
 from executors.catalog.etags import etag_of_catalog
 
@@ -52,7 +51,7 @@ class CatalogView(APIView):
     def get(self, request: Request, product: str) -> Response:
         """The catalog as a document that PUT takes again; secrets as `{"set": true}`."""
         principal = principal_of(request)
-        found = visible_product(principal, product)
+        found = readable(request, product)
         exported = document.export(found, environment_ids=principal.environment_ids)
         return Response(exported, headers={"ETag": etag_of_catalog(found)})
 

@@ -1,4 +1,4 @@
-"""What every call that writes a part of a catalog shares: who may, and how problems are told."""
+"""What every call that reads or writes a part of a catalog shares: who may, and how problems are told."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ def writable(request: Request, tag: str, *, lock: bool = False) -> Product:
     found = visible_product(principal, tag)
     check_may_write(principal, found.tag)
     return Product.objects.select_for_update().get(pk=found.pk) if lock else found
+
+
+def readable(request: Request, tag: str) -> Product:
+    """The product, if this key sees it, for a call that takes no parameters. Raises NotFound, Invalid."""
+    parameters(request.query_params, ())
+    return visible_product(principal_of(request), tag)
 
 
 def force_of(request: Request) -> bool:
