@@ -20,6 +20,33 @@ from executors.providers.graph.requests import OPERATIONS, operation_named, wron
 from executors.providers.graph.where import condition, wrong_where
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"a": 1},
+        {"a": {"$in": []}},
+        {"a": {"$nin": [1]}},
+        {"a": {"$nin": Unknown("$Input{b}")}},
+        {"a": {"$nin": []}, "b": 1},
+        {"$or": {"a": 1, "b": {"$in": []}}},
+        {"$not": {"a": {"$nin": []}}},
+        {"$and": [{"a": {"$nin": []}}, {"b": 1}]},
+    ],
+    ids=str,
+)
+def test_a_filter_that_may_leave_something_out_is_one(where: dict[str, Any]) -> None:
+    assert list(wrong_request("deleteNode", {"where": where}, "input", "neo4j")) == []
+
+
+def test_a_filter_that_is_nested_too_deep_is_told_as_that() -> None:
+    where: dict[str, Any] = {"a": {"$nin": []}}
+    for _ in range(2000):
+        where = {"$not": where}
+
+    (error,) = wrong_request("deleteNode", {"where": where}, "input", "neo4j")
+    assert "holds too much: 20 levels" in error.detail
+
+
 @given(st.text(max_size=40))
 def test_a_quoted_name_ends_where_it_ends(name: str) -> None:
     if NAME.fullmatch(name):

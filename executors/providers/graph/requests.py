@@ -16,6 +16,7 @@ from executors.expressions import Unknown
 from executors.providers.graph import options as given
 from executors.providers.graph.native_query import wrong_query
 from executors.providers.graph.options import DEEPEST_PATH, MOST_LIMIT, MOST_OPERATIONS, Option
+from executors.providers.graph.where import constrains
 
 Options = Mapping[str, Option]
 
@@ -207,7 +208,7 @@ def _wrong_together(
     """What is wrong with options beside each other. `where` is how the conditions are spelled in this input."""
     if "allowAll" in OPERATIONS[operation] and "id" not in values and values.get("allowAll") is not True:
         ends = "types" in OPERATIONS[operation] and ("startNodeId" in values or "endNodeId" in values)
-        if not values.get("where") and not ends and not isinstance(values.get("allowAll"), Unknown):
+        if not constrains(values.get("where")) and not ends and not isinstance(values.get("allowAll"), Unknown):
             yield FieldError(
                 dotted(path, where), "required", f"is required: {operation} without a filter needs allowAll: true"
             )

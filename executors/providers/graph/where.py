@@ -126,6 +126,51 @@ def _wrong_value(value: Any, path: str) -> Iterator[FieldError]:
         yield FieldError(path, "invalid", told)
 
 
+def constrains(where: Any) -> bool:
+    """Whether it leaves anything out, as far as its form tells: a change of everything must be asked for.
+
+    What is wrong with it, or is not known yet, may leave something out.
+    """
+    return bool(where) and (any(True for _ in wrong_where(where, "")) or _constant(where) is not True)
+
+
+def _constant(where: Any) -> bool | None:
+    """What conditions that must all hold are for everything; None where that depends on what it is asked of."""
+    if not isinstance(where, dict):
+        return None
+    return _decided([_constant_of(name, value) for name, value in where.items()], by=False)
+
+
+def _constant_of(name: str, value: Any) -> bool | None:
+    if not name.startswith("$"):
+        operators = value.items() if isinstance(value, dict) else ()
+        return _decided([_constant_operator(folded(word), given) for word, given in operators], by=False)
+    operator = folded(name)
+    if isinstance(value, dict):
+        members = [_constant_of(*member) for member in value.items()]
+    else:
+        members = [_constant(member) for member in value] if isinstance(value, list) else []
+    constant = _decided(members, by=operator in ("$or", "$nor"))
+    return _opposite(constant) if operator in ("$nor", "$not") else constant
+
+
+def _constant_operator(operator: str, value: Any) -> bool | None:
+    if operator in _LISTS and isinstance(value, list) and not value:
+        return operator == "$nin"
+    return _opposite(_constant_of("", value)) if operator == "$not" else None
+
+
+def _decided(constants: list[bool | None], *, by: bool) -> bool | None:
+    """Of conditions of which one that is `by` decides, and that are the other where all are."""
+    if by in constants:
+        return by
+    return None if None in constants or not constants else not by
+
+
+def _opposite(constant: bool | None) -> bool | None:
+    return None if constant is None else not constant
+
+
 def condition(where: Mapping[str, Any], var: Var, params: Params, *, datetimes: bool = False) -> str:
     """The conditions as Cypher; "" for none. They were checked before.
 
