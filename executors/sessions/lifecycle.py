@@ -100,6 +100,13 @@ def find(product_id: int, product: str, tag: str) -> SessionConfig:
     return found
 
 
+def newest_by_identifier() -> datetime | None:
+    """When somebody's sessions were last revoked by identifier, of what still holds: their fingerprints cannot be made
+    anew under another key."""
+    holding = SessionRevocation.objects.exclude(identifier="").filter(expires_at__gt=database_now())
+    return holding.order_by("-revoked_at").values_list("revoked_at", flat=True).first()
+
+
 def identifier_text(value: object) -> str:
     """What says whose a session is, as text; empty where it cannot say that. 7 and "7" are the same."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.fernet import Fernet
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import F
 from pytest_django import Settings
 
 from core import clock, crypto
@@ -134,6 +136,25 @@ def test_a_revocation_by_identifier_holds_when_keys_are_rotated(settings: Settin
     Api().post(f"{AT}/revoke", {"identifier": DATA["id"], "env": "prd"})
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.FIELD_ENCRYPTION_KEYS]
     assert Api().post(f"{AT}/verify", {"token": token}).json()["valid"] is False
+
+
+def rotate() -> str:
+    said = StringIO()
+    call_command("rotate_keys", stdout=said)
+    return said.getvalue()
+
+
+def test_a_key_by_which_somebody_is_revoked_is_not_told_to_be_needed_no_more(settings: Settings) -> None:
+    old = crypto.key_id(settings.FIELD_ENCRYPTION_KEYS[0])
+    start()
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.FIELD_ENCRYPTION_KEYS]
+    assert f"no secret needs these any more: {old}" in rotate()
+
+    Api().post(f"{AT}/revoke", {"identifier": DATA["id"], "env": "prd"})
+    assert f"keep these as long as such a session would live: {old}" in rotate()
+
+    SessionRevocation.objects.update(expires_at=F("revoked_at"))
+    assert f"no secret needs these any more: {old}" in rotate()
 
 
 def everything_stored() -> str:

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core import crypto
 from ductape_jobs import sealed
+from executors.sessions.lifecycle import newest_by_identifier
 
 
 class Command(BaseCommand):
@@ -22,5 +23,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{rotated.changed} of {rotated.found} secrets were put under key {first}")
         if rotated.problems:
             raise CommandError("\n".join(["these do not open, so keep all keys:", *rotated.problems]))
-        if others:
+        if others and (newest := newest_by_identifier()) is not None:
+            told = f"revoked by identifier, at last on {newest:%Y-%m-%d}, which the first key of that time tells"
+            self.stdout.write(f"keep these as long as such a session would live: {', '.join(others)} ({told})")
+        elif others:
             self.stdout.write(f"no secret needs these any more: {', '.join(others)}")
