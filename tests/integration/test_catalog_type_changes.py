@@ -107,7 +107,7 @@ def test_a_document_that_leaves_connections_unnamed_is_held_to_them_but_where_th
 
 
 def test_a_type_is_changed_with_the_connections_and_events_that_go_with_it(api: Api) -> None:
-    changed = {"type": "mysql", "envs": {"prd": {"connection_url": "mysql://u:p@db.example/orders"}}}
+    changed: dict[str, Any] = {"type": "mysql", "envs": {"prd": {"connection_url": "mysql://u:p@db.example/orders"}}}
 
     answer = api("PATCH", f"{BASE}/databases/orders", changed)
 
