@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from core.shortcache import forget_everything
 from core.tenancy.models import AuditEntry, Environment
-from executors.catalog import document, kinds, removing
+from executors.catalog import document, kinds, removing, sealed
 from executors.catalog.models import Component
 from executors.catalog.schema import read_document
 from executors.providers.feature.needing import named_feature, steps_of, with_features
@@ -211,7 +211,7 @@ def test_a_secret_that_no_unfinished_job_uses_is_removed(key: str, made: Any) ->
 
 def test_what_is_sealed_is_opened_no_oftener_for_many_secrets_that_go(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    real = removing.open_sealed
+    real = sealed.open_sealed
 
     def counted(row: Any) -> dict[str, str]:
         opened.append(str(row))
