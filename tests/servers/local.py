@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -48,10 +49,17 @@ FAST_POSTGRES = {
 
 
 def free_port() -> int:
-    """A port of loopback nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback nobody listens on now. Not one that the system gives to outgoing connections: a server that
+    is started late, or again, would find it taken by one of them."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            port = random.randrange(15_000, 32_000)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port is free")
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS, every: float = 0.05) -> None:
