@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ def main() -> int:
     unknown = [name for name in wanted if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to end, it ends what it has started, too
     cores = _take_cores()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from executors import registry
 from executors.base import Call, Done
 from executors.catalog import document
 from executors.catalog.schema import read_document
+from executors.reach.clients import close_every
 from executors.samples import of_schema, put_in
 from tests.integration.api import OPERATOR, Api
 from tests.servers.receiver import Receiver
@@ -73,6 +75,13 @@ def receiver(settings: Settings) -> Any:
         yield running
 
 
+def call_of(namespace: str, resolved: Any, target: dict[str, Any], input: dict[str, Any]) -> Call:
+    return Call(
+        job_id="job_1", run_key="job_1:1", attempt=1, namespace=namespace, product="shop", env="prd", target=target,
+        resolved=resolved, input=input, scheduled_at=datetime(2026, 1, 1, tzinfo=UTC), timeout=5.0,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(("path", "target", "input", "meant", "_wrong", "_at"), CASES)
 def test_a_default_is_the_samples_value_in_every_run(
     path: str, target: dict[str, Any], input: dict[str, Any], meant: dict[str, Any], _wrong: Any, _at: str
@@ -83,10 +92,7 @@ def test_a_default_is_the_samples_value_in_every_run(
     executor = registry.get(path)
     environment = Environment.objects.get(slug="prd")
     resolved = executor.resolve(product_id=environment.product_id, environment_id=environment.pk, target=target)
-    call = Call(
-        job_id="job_1", run_key="job_1:1", attempt=1, namespace=path, product="shop", env="prd", target=target,
-        resolved=resolved, input=input, scheduled_at=datetime(2026, 1, 1, tzinfo=UTC), timeout=5.0,
-    )  # fmt: skip
+    call = call_of(path, resolved, target, input)
     assert executor.resolved_input(call) == meant  # type: ignore[attr-defined]  # of these four
 
 
@@ -102,30 +108,22 @@ def test_a_default_without_a_sample_is_refused_at_its_field(
     assert error["detail"].startswith("has no default:")
 
 
-async def _run(namespace: str, resolved: Any, target: dict[str, Any], input: dict[str, Any]) -> Any:
-    from executors.reach.clients import close_every
-
-    call = Call(
-        job_id="job_1", run_key="job_1:1", attempt=1, namespace=namespace, product="shop", env="prd", target=target,
-        resolved=resolved, input=input, scheduled_at=datetime(2026, 1, 1, tzinfo=UTC), timeout=5.0,
-    )  # fmt: skip
+async def _run(call: Call) -> Any:
     try:
-        return await registry.get(namespace).execute(call)
+        return await registry.get(call.namespace).execute(call)
     finally:
         await close_every()
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[2], CASES[3]], ids=["actions", "functions", "features"])
 def test_a_run_uses_it(receiver: Receiver, case: Any) -> None:
-    import asyncio
-
     path, target, input, meant, _, _ = case
     environment = Environment.objects.get(slug="prd")
     resolved = registry.get(path).resolve(
         product_id=environment.product_id, environment_id=environment.pk, target=target
     )
 
-    outcome = asyncio.run(_run(path, resolved, target, input))
+    outcome = asyncio.run(_run(call_of(path, resolved, target, input)))
 
     assert isinstance(outcome, Done), outcome
     if path == "features":
