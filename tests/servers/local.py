@@ -33,7 +33,7 @@ POSTGRES_OPTIONS = {
     "full_page_writes": "on",
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
-    "max_connections": "100",
+    "max_connections": "200",
     "shared_preload_libraries": "pg_stat_statements",
     "pg_stat_statements.track": "top",
 }
