@@ -21,10 +21,11 @@ TOLD = {
         "`make up` in an empty folder, after installation: its first job is completed",
     ),
     "P12": ("no-op runs, 1 worker", "dispatches over REST, for later, 16 connections"),
+    "P13": ("HTTP jobs alone", "the same beside 100 database jobs, each 25 s in `pg_sleep`"),
 }
 _PEER = re.compile(r"(plain |Celery|BullMQ|django-celery-beat)")
 _SPREAD = re.compile(r" \[[^\]]*\]")
-_NO_FIGURES = ("what is stored", "runs (of how many")
+_NO_FIGURES = ("what is stored", "runs (of how many", "queries at once")
 _HEAD = "| what is measured | Ductape Jobs | beside it, in the same run | again: `.venv/bin/python -m` |"
 
 
