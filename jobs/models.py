@@ -410,16 +410,34 @@ class JobEvent(models.Model):
     number = models.BigIntegerField(null=True)  # the run it is about
     actor = models.CharField(max_length=200, blank=True, default="")  # who asked; empty: the system
     data = models.JSONField(null=True)
+    wanted = models.BooleanField(default=False, db_default=False)  # somebody listens, and has not taken it yet
     at = models.DateTimeField()
 
     class Meta:
         indexes = [
             models.Index(fields=["job_id", "seq"], condition=Q(type__in=INTERVENTIONS), name="event_of_intervention"),
+            models.Index(fields=["id"], condition=Q(wanted=True), name="event_wanted"),
         ]
         constraints = [models.UniqueConstraint(fields=["job_id", "seq"], name="event_seq_once_per_job")]
 
     def __str__(self) -> str:
         return f"{self.type} of {self.job_id}"
+
+
+class Listener(models.Model):
+    """Somebody wants to be told of this type of event: of a product, or (0) of all of them.
+
+    Whoever writes an event marks it as wanted where it has a listener; what nobody listens to costs nothing.
+    """
+
+    product_id = models.BigIntegerField()
+    type = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["type", "product_id"], name="listener_once_per_product")]
+
+    def __str__(self) -> str:
+        return f"{self.type} of {self.product_id or 'every product'}"
 
 
 class Chore(models.Model):

@@ -1,0 +1,19 @@
+"""The states of a delivery: data, pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class DeliveryStatus(StrEnum):
+    """What becomes of one event for one endpoint. Callers see `delivering` as `pending`."""
+
+    PENDING = "pending"  # its next attempt has a time
+    DELIVERING = "delivering"  # claimed by a worker
+    DELIVERED = "delivered"  # an answer of 2xx came
+    FAILED = "failed"  # no attempt is left, or its endpoint is gone or disabled
+
+
+ENDED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.FAILED})
+TEST = "webhook.test"  # the type of the event that tries an endpoint
+ALL_EVENTS = "*"
