@@ -158,6 +158,8 @@ def test_an_environment_without_a_connection_is_told_the_way_out(provider: Provi
 
     assert refused.value.code == "connection_not_found"
     assert f"PUT /v1/products/shop/{world.kind.plural}/{TAG}/envs/dev" in refused.value.detail
+    tried = world.tried(env="dev")
+    assert (tried.ok, tried.code, tried.detail) == (False, "connection_not_found", refused.value.detail)
 
 
 @ALL
