@@ -19,7 +19,7 @@ from pytest_django import Settings
 from core.errors import Invalid, NotFound
 from ductape_jobs.logs import DRIVERS
 from executors.base import CODES, Done, Failed
-from executors.catalog import document
+from executors.catalog import document, kinds
 from jobs.lifecycle.settle import result_text
 from tests.integration.api import OPERATOR, Api
 from tests.integration.called_providers import CALLED
@@ -37,6 +37,7 @@ from tests.integration.conformance_world import (
     worker_loop,
 )
 from tests.integration.kept_providers import KEPT
+from tests.integration.saved_providers import SAVED
 from tests.servers.local import free_port, wait_until
 from tests.servers.proxy import Proxy
 
@@ -47,7 +48,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
 ]
 
-PROVIDERS = {**CALLED, **KEPT}
+PROVIDERS = {**CALLED, **KEPT, **SAVED}
 MOST_RESULT_BYTES = 1024 * 1024 + 4096  # of rows, and what is said about them
 SENTENCE = re.compile(r"\S+ \S+ \S+")
 SERVERS = {"mail.log", "werkzeug"}  # what the servers of these tests log in this process
@@ -79,6 +80,16 @@ def test_what_is_not_tested_is_what_the_provider_has_not(provider: Provider) -> 
 
 def test_every_provider_that_is_left_out_of_a_case_is_one() -> None:
     assert set(CANNOT) <= set(PROVIDERS)
+
+
+def test_every_type_that_a_catalog_may_name_is_here_but_mysql() -> None:
+    """So are the saved actions of those whose namespaces have any."""
+    found = [kinds.get(name) for name in kinds.names()]
+    types = {type: each for each in found for type in getattr(each, "connections", {}) if type}
+    acting = {f"{type}-action" for type, each in types.items() if len(each.namespaces) > 1}
+
+    assert {"postgresql-action", "neo4j-action"} < acting
+    assert ({*types} | acting) - set(PROVIDERS) == {"mysql", "mysql-action"}
 
 
 @ALL
