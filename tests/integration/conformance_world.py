@@ -96,7 +96,7 @@ class World:
             "envs": [{"slug": "prd"}, {"slug": "dev"}],
             "secrets": [{"key": "PLANTED", "value": PLANTED}, {"key": "LOGIN", "value": LOGIN}],
             **provider.more,
-            self.kind.plural: [entry],
+            self.kind.plural: [entry, *provider.more.get(self.kind.plural, ())],
         }
         if not self.kind.connected:  # it is reached by what its steps name
             written["apps"] = [{**provider.more["apps"][0], "envs": {"prd": connection}}]

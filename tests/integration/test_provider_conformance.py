@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pytest_django import Settings
 
 from core.errors import Invalid, NotFound
 from ductape_jobs.logs import DRIVERS
+from executors import registry
 from executors.base import CODES, Done, Failed
 from executors.catalog import document, kinds
 from jobs.lifecycle.settle import result_text
@@ -51,6 +53,7 @@ pytestmark = [
 PROVIDERS = {**CALLED, **KEPT, **SAVED}
 MOST_RESULT_BYTES = 1024 * 1024 + 4096  # of rows, and what is said about them
 SENTENCE = re.compile(r"\S+ \S+ \S+")
+STEPS = {name: name for name in kinds.names()} | {"app": "action", "broker": "publish"}  # kinds → types of a step
 SERVERS = {"mail.log", "werkzeug"}  # what the servers of these tests log in this process
 
 
@@ -119,6 +122,26 @@ def test_an_event_that_goes_well_is_seen_by_the_system(provider: Provider) -> No
     stored = result_text(outcome.result)
     assert isinstance(json.loads(stored), dict)
     assert len(stored.encode()) <= MOST_RESULT_BYTES
+
+
+@ALL
+def test_its_event_runs_as_the_step_of_a_feature(provider: Provider) -> None:
+    named = "feature" if provider.kind.name == "feature" else provider.kind.target
+    step = {"tag": "only", "type": STEPS[provider.kind.name], named: TAG, **provider.target, "input": provider.input}
+    feature = {"tag": "whole", "steps": [step], "output": {"given": "$Step{only}"}}
+    world = World(replace(provider, more={**provider.more, "features": [feature]}))
+    executor, where = registry.get("features"), {**world.where(), "target": {"tag": "whole"}}
+    before = provider.seen()
+    executor.check(**where, input={}, recurring=False)
+
+    outcome = together(
+        replace(world.call({}), namespace="features", target={"tag": "whole"}, resolved=executor.resolve(**where))
+    )
+
+    assert isinstance(outcome, Done), outcome
+    assert provider.seen() == before + 1
+    assert isinstance(outcome.result["given"], dict)
+    assert PLANTED not in str(outcome)
 
 
 @ALL
