@@ -189,13 +189,17 @@ def changes_of(file: Path) -> Callable[[], int]:
 @contextmanager
 def s3(folder: Path) -> Iterator[Provider]:
     with S3Server() as server:
-        found: set[str] = set()
+        versions = {"Status": "Enabled"}  # each upload is told apart, which its time of whole seconds does not do
+        server.client.put_bucket_versioning(Bucket=server.bucket, VersioningConfiguration=versions)
 
         def seen() -> int:
-            for each in server.client.list_objects_v2(Bucket=server.bucket).get("Contents", []):
-                if server.get(each["Key"]) == PLANTED.encode():
-                    found.add(str(each["LastModified"]))
-            return len(found)
+            found = server.client.list_object_versions(Bucket=server.bucket).get("Versions", [])
+            return sum(written(each["Key"], each["VersionId"]) == PLANTED.encode() for each in found)
+
+        def written(key: str, version: str) -> bytes:
+            answer = server.client.get_object(Bucket=server.bucket, Key=key, VersionId=version)
+            content: bytes = answer["Body"].read()
+            return content
 
         refusal = Refusal(
             input={"fileName": "a.txt", "content": NOTE}, connection={**server.connection, "bucket": "not-there"},
