@@ -26,6 +26,7 @@ from django.db import transaction
 
 from core.clock import sql_now
 from core.zones import TZDATA_VERSION
+from jobs.lifecycle.sql.events import COLUMNS, about_job, heard
 from jobs.lifecycle.sql.inserts import run_columns
 from jobs.lifecycle.sql.prepared import execute
 from jobs.models import Job
@@ -190,7 +191,7 @@ def claim(
         return [row[1:] for row in sql.fetchall() if row[1] is not None]
 
 
-_FINISH = """
+_FINISH = f"""
 WITH d AS MATERIALIZED (
   SELECT (o ->> 0)::bigint AS id, (o ->> 1)::uuid AS job_id, (o ->> 2)::bigint AS fence, o ->> 3 AS status,
          (o ->> 4)::jsonb AS result, o ->> 5 AS code, o ->> 6 AS error, (o ->> 7)::boolean AS retryable
@@ -201,7 +202,7 @@ l AS MATERIALIZED (
 ),
 e AS (
   UPDATE jobs_execution x
-  SET status = l.status, finished_at = {now}, owner_id = NULL, deadline_at = NULL,
+  SET status = l.status, finished_at = {{now}}, owner_id = NULL, deadline_at = NULL,
       result = l.result, code = l.code, error = l.error, retryable = l.retryable
   FROM l
   WHERE x.id = l.id AND x.fence = l.fence AND x.status || '' = 'running'
@@ -213,23 +214,25 @@ j AS (
                     WHEN j.behind = 'queued' THEN 'queued'
                     WHEN j.behind <> '' OR j.next_run_at IS NOT NULL THEN 'scheduled'
                     ELSE e.status END,
-      behind = '', completed_at = {now}, last_run_status = e.status, last_run_id = e.id,
+      behind = '', completed_at = {{now}}, last_run_status = e.status, last_run_id = e.id,
       last_error = e.error, retry_count = e.retry_count,
       successful_executions = j.successful_executions + (e.status = 'completed')::int,
       failed_executions = j.failed_executions + (e.status = 'failed')::int,
       consecutive_failures = CASE WHEN e.status = 'failed' THEN j.consecutive_failures + 1 ELSE 0 END,
       scheduled_at = coalesce(j.next_run_at, j.scheduled_at),
-      event_seq = j.event_seq + 1, updated_at = {now}
+      event_seq = j.event_seq + 1, updated_at = {{now}}
   FROM e
   WHERE j.id = e.job_id
-  RETURNING j.id, j.event_seq, j.status, e.number, e.status AS run_status
+  RETURNING j.id, j.event_seq, j.status, e.number, e.status AS run_status,
+            CASE WHEN {heard("'job.' || e.status", "j.product_id")}
+                 THEN {about_job("postgresql", error="nullif(e.error, '')")} END AS about
 ),
 o AS (
-  INSERT INTO jobs_jobevent (job_id, seq, type, status, number, actor, at)
-  SELECT id, event_seq, 'job.' || run_status, status, number, '', {now} FROM j
+  INSERT INTO jobs_jobevent ({COLUMNS})
+  SELECT id, event_seq, 'job.' || run_status, status, number, '', NULL, {{now}}, about IS NOT NULL, about FROM j
 )
 SELECT id FROM e
-"""
+"""  # noqa: S608 - made of our own texts
 
 
 def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set[int]:

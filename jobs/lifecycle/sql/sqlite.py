@@ -16,6 +16,7 @@ from django.db import transaction
 from core.clock import machine_now
 from core.times import to_ms
 from core.zones import TZDATA_VERSION
+from jobs.lifecycle.sql.events import COLUMNS, about_job, heard
 from jobs.models import Job
 
 if TYPE_CHECKING:
@@ -176,11 +177,14 @@ FROM (SELECT x.* FROM json_each(%(runs)s) AS c JOIN jobs_execution x ON x.id = c
 WHERE j.id = e.job_id
 """
 
-_FINISH_EVENTS = """
-INSERT INTO jobs_jobevent (job_id, seq, type, status, number, actor, at)
-SELECT j.id, j.event_seq, 'job.' || e.status, j.status, e.number, '', %(now)s
-FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value JOIN jobs_job j ON j.id = e.job_id
-"""
+_FINISH_EVENTS = f"""
+INSERT INTO jobs_jobevent ({COLUMNS})
+SELECT o.id, o.event_seq, o.type, o.status, o.number, '', NULL, %(now)s, o.about IS NOT NULL, o.about
+FROM (SELECT j.id, j.event_seq, 'job.' || e.status AS type, j.status, e.number,
+             CASE WHEN {heard("'job.' || e.status", "j.product_id")}
+                  THEN {about_job("sqlite", error="nullif(e.error, '')")} END AS about
+      FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value JOIN jobs_job j ON j.id = e.job_id) AS o
+"""  # noqa: S608 - made of our own texts
 
 
 def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set[int]:
