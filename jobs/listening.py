@@ -6,15 +6,25 @@ as wanted, and hands them out. A transition that began before a listener was com
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
+from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
+from core.shortcache import ShortCache
 from jobs.models import JobEvent, Listener
+from jobs.notices import WANTED, Bell
 from jobs.states import EventType
 
 EVERY_PRODUCT = 0
 LOCK_KEY = 0x6C697374  # of the advisory lock that `lock` takes
+KNOWN_SECONDS = 1.0  # for so long a process relies on what it knows of whether somebody listens at all
+
+logger = logging.getLogger(__name__)
+
+_somebody: ShortCache[None, bool] = ShortCache(seconds=KNOWN_SECONDS, size=1)
+_bell = Bell(WANTED)
 
 
 def lock() -> None:
@@ -43,6 +53,20 @@ def listen(wanted: Iterable[tuple[int, EventType]]) -> None:
     Listener.objects.bulk_create(
         [Listener(product_id=product_id, type=type) for product_id, type in sorted(new - found.keys())]
     )
+    transaction.on_commit(_somebody.forget)
+
+
+def ring() -> None:
+    """After a commit that may have left wanted events: a notice to whoever takes them, where somebody listens.
+
+    Never raises, and waits for nothing but a look at the listeners once in KNOWN_SECONDS. The look decides
+    whether to ring, never whether an event is wanted.
+    """
+    try:
+        if _somebody.get(None, Listener.objects.exists):
+            _bell.ring()
+    except DatabaseError as error:
+        logger.debug("nobody is told that events are wanted: %s", error)
 
 
 def take_wanted(limit: int) -> list[JobEvent]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection, transaction
 
 from core.tenancy.models import Environment
 from core.times import to_ms
-from jobs import listening
+from jobs import listening, notices
 from jobs.lifecycle import intervene
 from jobs.listening import EVERY_PRODUCT, listen, take_wanted
 from jobs.models import Job, JobEvent, Listener
@@ -176,3 +178,27 @@ def test_who_says_who_listens_waits_for_the_one_before() -> None:
         listen_to(EventType.PAUSED)
     thread.join()
     assert [row.type for row in Listener.objects.all()] == ["job.paused"]
+
+
+def test_a_bell_is_rung_after_the_commit_where_somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[bool] = []
+    monkeypatch.setattr(listening, "_bell", SimpleNamespace(ring=lambda: rung.append(connection.in_atomic_block)))
+    intervene.cancel(new_job().pk)
+    assert rung == []
+    listen_to(EventType.CANCELLED)
+    for happen in (new_job, claim_one, lambda: intervene.cancel(new_job().pk)):
+        rung.clear()
+        happen()
+        assert set(rung) == {False}, happen
+
+
+def test_a_bell_that_is_rung_all_the_time_is_heard_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[float] = []
+    monkeypatch.setattr(notices, "_publish", lambda channel, message: published.append(time.monotonic()))
+    monkeypatch.setattr(notices, "RING_SECONDS", 0.05)
+    bell, began = notices.Bell("ductape:test"), time.monotonic()
+    while time.monotonic() < began + 0.4:
+        bell.ring()
+        time.sleep(0.001)
+    assert 3 <= len(published) <= 9
+    assert published[0] - began < 0.2

@@ -18,9 +18,10 @@ OF_FAILURES = frozenset({str(EventType.FAILED), str(EventType.RETRYING)})
 COLUMNS = "job_id, seq, type, status, number, actor, data, at, wanted, about"
 
 
-def heard(type: str, product: str) -> str:
-    """The SQL for whether somebody listens to events of that type and product, both given as SQL."""
-    return f"EXISTS (SELECT 1 FROM jobs_listener h WHERE h.type = {type} AND h.product_id IN (0, {product}))"  # noqa: S608 - our own texts
+def heard(type: EventType | str, product: str) -> str:
+    """The SQL for whether somebody listens to events of that type (or of one that is given as SQL) and product (SQL)."""
+    of_type = f"'{type}'" if isinstance(type, EventType) else type
+    return f"EXISTS (SELECT 1 FROM jobs_listener h WHERE h.type = {of_type} AND h.product_id IN (0, {product}))"  # noqa: S608 - our own texts
 
 
 def about_job(vendor: str, *, error: str = "NULL") -> str:
@@ -35,6 +36,16 @@ def about_job(vendor: str, *, error: str = "NULL") -> str:
     return (
         f"{made}('product_id', j.product_id, 'environment_id', j.environment_id, 'namespace', j.namespace, "
         f"'labels', {labels}, 'scheduled_at', {scheduled_at}, 'execution_count', j.execution_count, 'error', {error})"
+    )
+
+
+def scheduled(vendor: str, jobs: str) -> str:
+    """The statement that tells of those new jobs of which somebody is to be told: of `jobs` (a table, or a part of
+    the statement with the columns of a job) those whose first event is counted already. More conditions may follow."""
+    return (
+        f"INSERT INTO jobs_jobevent ({COLUMNS}) "  # noqa: S608 - our own texts
+        f"SELECT j.id, 1, 'job.scheduled', j.status, NULL, '', NULL, j.created_at, true, "
+        f"{about_job(vendor)} FROM {jobs} j WHERE j.event_seq = 1"
     )
 
 

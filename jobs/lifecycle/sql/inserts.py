@@ -6,11 +6,14 @@ statement here, which PostgreSQL plans once per connection. The columns that are
 new row are taken from the models' defaults, so that a new column needs no change here unless a
 dispatch sets it.
 
+Where somebody is to be told that a job was made, its first event is counted and written with it.
+
 Values are UUIDs, aware datetimes, numbers, text and JSON texts.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cache
@@ -23,11 +26,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.fields.json import JSONField
 
 from core import strictjson
+from jobs.lifecycle.sql import events
 from jobs.lifecycle.sql.prepared import execute
+from jobs.listening import Ears
 from jobs.models import Execution, Job
+from jobs.states import EventType
 
 Values = tuple[Any, ...]
 
+EVENT_SEQ = "event_seq"  # of a new job: 1 where somebody is to be told of it
 FEW = 8  # jobs; of more, COPY and its round trips cost less than the one statement with their JSON
 
 JOB_COLUMNS = (
@@ -46,6 +53,10 @@ RUN_COLUMNS = (
 _OF_JOB = (
     "scheduled_at", "product_id", "environment_id", "namespace", "queue", "priority", "concurrency_limit", "created_at",
 )  # fmt: skip
+_OF_EVENT = ("id", "status", "product_id", "environment_id", "namespace", "labels", "scheduled_at", "execution_count",
+             "created_at", EVENT_SEQ)  # fmt: skip
+_RETURNING = ", ".join(dict.fromkeys(("id", *_OF_JOB, *_OF_EVENT)))
+_PRODUCT = JOB_COLUMNS.index("product_id")
 _OWN = [index for index, name in enumerate(RUN_COLUMNS) if name not in {"job_id", *_OF_JOB}]
 
 # The constraint job_one_unfinished_per_unique_key.
@@ -60,13 +71,15 @@ def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None)
     if connection.vendor == "postgresql":
         with connection.cursor() as sql:
             own = () if run is None else tuple(run[index] for index in _OWN)
-            sql.execute(_one(run is not None), job + own)
+            sql.execute(_one(run is not None), (*job, job[_PRODUCT], *own))
             return sql.fetchone() is not None
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
-        sql.execute(f"{_insert(Job)} {_CONFLICT}", _bound(connection, job))
+        sql.execute(f"{_insert(Job)} {_CONFLICT}", _bound(connection, (*job, job[_PRODUCT])))
         stored: bool = sql.rowcount == 1
         if stored and run is not None:
             sql.execute(_insert(Execution), _bound(connection, run))
+        if stored:
+            _tell(connection, sql, [job])
         return stored
 
 
@@ -88,34 +101,59 @@ def insert_many(connection: BaseDatabaseWrapper, jobs: Sequence[Values], runs: S
             execute(sql, "", _few(), {"jobs": _recordset(Job, jobs), "runs": _recordset(Execution, runs)})
         return
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
-        _insert_rows(connection, sql, Job, jobs)
-        _insert_rows(connection, sql, Execution, runs)
+        _insert_jobs(connection, sql, jobs)
+        _insert_rows(connection, sql, runs)
 
 
 def insert_runs(connection: BaseDatabaseWrapper, runs: Sequence[Values]) -> None:
     """Store runs of jobs that are there, in the caller's transaction."""
     with connection.cursor() as sql:
-        _insert_rows(connection, sql, Execution, runs)
+        _insert_rows(connection, sql, runs)
 
 
-def _insert_rows(connection: BaseDatabaseWrapper, sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
-    if not rows:
+def _insert_jobs(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Values]) -> None:
+    if not jobs:
+        return
+    if connection.vendor != "postgresql":
+        sql.executemany(_insert(Job), [_bound(connection, (*job, job[_PRODUCT])) for job in jobs])
+        _tell(connection, sql, jobs)
+        return
+    heard = Ears()  # COPY takes values alone
+    told = [heard.hear(EventType.SCHEDULED, job[_PRODUCT]) for job in jobs]
+    _copy(connection, sql, Job, [(*job, int(each)) for job, each in zip(jobs, told, strict=True)])
+    if any(told):
+        _tell(connection, sql, jobs)
+
+
+def _insert_rows(connection: BaseDatabaseWrapper, sql: Any, runs: Sequence[Values]) -> None:
+    if not runs:
         return
     if connection.vendor == "postgresql":
-        _copy(connection, sql, model, rows)
+        _copy(connection, sql, Execution, runs)
     else:
-        sql.executemany(_insert(model), [_bound(connection, row) for row in rows])
+        sql.executemany(_insert(Execution), [_bound(connection, run) for run in runs])
+
+
+def _tell(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Values]) -> None:
+    """Write the first events of jobs that were stored in this transaction, where somebody is to be told."""
+    told = events.scheduled(connection.vendor, "jobs_job")
+    if connection.vendor == "postgresql":
+        sql.execute(f"{told} AND j.id = ANY(%s)", [[job[0] for job in jobs]])
+    else:
+        among = "j.id IN (SELECT value FROM json_each(%s))"
+        sql.execute(f"{told} AND {among}", [json.dumps([job[0].hex for job in jobs])])
 
 
 @cache
 def _few() -> str:
     """The statement that stores jobs and runs, each given as a JSON array of rows."""
-    jobs, values = _columns(Job)
+    jobs, values = _columns(Job, product="r.product_id")
     taken = [f'r."{name}"' for name in JOB_COLUMNS]
     runs, run_values = run_columns()
     return (
         f"WITH j AS (INSERT INTO jobs_job ({', '.join(jobs)}) SELECT {', '.join(taken + values[len(taken) :])} "  # noqa: S608 - the models' own columns
-        f"FROM json_populate_recordset(NULL::jobs_job, %(jobs)s) r) "
+        f"FROM json_populate_recordset(NULL::jobs_job, %(jobs)s) r RETURNING {', '.join(_OF_EVENT)}), "
+        f"o AS ({events.scheduled('postgresql', 'j')}) "
         f"INSERT INTO jobs_execution ({runs}) SELECT {run_values} "
         f"FROM json_populate_recordset(NULL::jobs_execution, %(runs)s) r"
     )
@@ -128,27 +166,33 @@ def _one(with_run: bool) -> str:
     A run takes from its job's new row what is the same there (where there is no job, there is no
     run): psycopg takes a statement with more than 50 values apart again at each execution.
     """
-    job = f"{_insert(Job)} {_CONFLICT} RETURNING"
+    told = f"o AS ({events.scheduled('postgresql', 'j')})"
+    stored = f"WITH j AS ({_insert(Job)} {_CONFLICT} RETURNING {_RETURNING})"
     if not with_run:
-        return f"{job} id"
+        return f"{stored}, {told} SELECT id FROM j"  # noqa: S608 - the models' own columns
     names, values = _columns(Execution)
     taken = [f"j.{name}" if name in _OF_JOB else value for name, value in zip(RUN_COLUMNS, values, strict=False)]
     taken[0] = "j.id"
     run = f"INSERT INTO jobs_execution ({', '.join(names)}) SELECT {', '.join(taken + values[len(taken) :])} FROM j"  # noqa: S608 - the models' own columns
-    return f"WITH j AS ({job} id, {', '.join(_OF_JOB)}) {run} RETURNING job_id"
+    return f"{stored}, {told} {run} RETURNING job_id"
 
 
 @cache
 def _insert(model: type[models.Model]) -> str:
+    """The INSERT of a row. That of a job takes its product once more, behind its values: whether somebody listens."""
     names, values = _columns(model)
     return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({', '.join(values)})"  # noqa: S608 - the models' own columns
 
 
-def _columns(model: type[models.Model]) -> tuple[list[str], list[str]]:
-    """The columns of a new row and what is put there: a placeholder, or the constant."""
+def _columns(model: type[models.Model], *, product: str = "%s") -> tuple[list[str], list[str]]:
+    """The columns of a new row and what is put there: a placeholder, or the constant. `product`: that of a new job."""
     given, constants = _given(model), _constants(model)
     names = [f'"{name}"' for name in (*given, *constants)]
-    return names, ["%s"] * len(given) + [_literal(value) for value in constants.values()]
+    values = ["%s"] * len(given) + [_literal(value) for value in constants.values()]
+    if model is Job:
+        names.append(EVENT_SEQ)
+        values.append(f"CASE WHEN {events.heard(EventType.SCHEDULED, product)} THEN 1 ELSE 0 END")
+    return names, values
 
 
 def _given(model: type[models.Model]) -> tuple[str, ...]:
@@ -157,8 +201,8 @@ def _given(model: type[models.Model]) -> tuple[str, ...]:
 
 @cache
 def _constants(model: type[models.Model]) -> dict[str, Any]:
-    """The other columns that are not null, each with its field's default."""
-    given = frozenset(_given(model))
+    """The other columns that are not null, each with its field's default; not the number of a job's events."""
+    given = frozenset({*_given(model), EVENT_SEQ})
     constants: dict[str, Any] = {}
     for field in model._meta.concrete_fields:
         column = str(field.column)
@@ -185,7 +229,8 @@ def _copy(connection: BaseDatabaseWrapper, sql: Any, model: type[models.Model], 
     Most columns have one value in all rows of a batch: these are written once, into the form of a row.
     """
     constants = _constants(model)
-    names = ", ".join(f'"{name}"' for name in (*_given(model), *constants))
+    given = (*JOB_COLUMNS, EVENT_SEQ) if model is Job else RUN_COLUMNS
+    names = ", ".join(f'"{name}"' for name in (*given, *constants))
     known: dict[Any, str] = {}  # texts of moments, of which a batch has few
     fields: list[str] = []
     differing: list[list[str]] = []

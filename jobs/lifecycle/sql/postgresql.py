@@ -30,6 +30,7 @@ from jobs.lifecycle.sql.events import COLUMNS, about_job, heard
 from jobs.lifecycle.sql.inserts import run_columns
 from jobs.lifecycle.sql.prepared import execute
 from jobs.models import Job
+from jobs.states import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,29 +121,36 @@ c AS MATERIALIZED (
 )
 """  # noqa: S608 - the same
 
-_TAKE = """
+_TAKE = f"""
 e AS (
   UPDATE jobs_execution x
   SET status = 'running', fence = x.fence + 1, attempt = x.attempt + 1,
       number = coalesce(x.number, c.execution_count + 1), owner_id = %(worker)s,
-      started_at = {now}, run_started_at = coalesce(x.run_started_at, {now}),
-      deadline_at = {now} + (c.timeout + 30000) * interval '1 millisecond'
+      started_at = {{now}}, run_started_at = coalesce(x.run_started_at, {{now}}),
+      deadline_at = {{now}} + (c.timeout + 30000) * interval '1 millisecond'
   FROM c
   WHERE x.id = c.id AND x.status || '' = 'queued'
   RETURNING x.id, x.fence, x.number, x.attempt, x.retry_count, x.scheduled_at, x.run_started_at,
-            x.job_id, x.priority, x.due_at
+            x.job_id, x.priority, x.due_at,
+            x.attempt = 1 AND {heard(EventType.STARTED, "x.product_id")} AS heard
 ),
 j AS (
   UPDATE jobs_job j
   SET status = CASE WHEN j.paused_at IS NOT NULL THEN 'paused' ELSE 'running' END,
       started_at = e.run_started_at, completed_at = NULL, scheduled_at = e.scheduled_at,
       execution_count = greatest(j.execution_count, e.number),
-      retry_count = e.retry_count, next_attempt_at = NULL, updated_at = {now}
+      retry_count = e.retry_count, next_attempt_at = NULL, event_seq = j.event_seq + e.heard::int,
+      updated_at = {{now}}
   FROM e
   WHERE j.id = e.job_id
   RETURNING e.id AS run_id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
             j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session, j.cache,
-            j.retries, j.retry_config, j.timeout, e.priority, e.due_at
+            j.retries, j.retry_config, j.timeout, e.priority, e.due_at, j.status, j.event_seq,
+            CASE WHEN e.heard THEN {about_job("postgresql")} END AS about
+),
+o AS (
+  INSERT INTO jobs_jobevent ({COLUMNS})
+  SELECT id, event_seq, 'job.started', status, number, '', NULL, {{now}}, true, about FROM j WHERE about IS NOT NULL
 )
 SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count,
        (extract(epoch FROM j.scheduled_at) * 1000)::bigint, j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
@@ -150,7 +158,7 @@ SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count,
        (SELECT p.catalog_version FROM tenancy_product p WHERE p.id = j.product_id)
 FROM keyed LEFT JOIN j ON true
 ORDER BY j.priority DESC, j.due_at, j.run_id
-"""
+"""  # noqa: S608 - made of our own texts
 
 _LOCK_KEYS = """
 WITH RECURSIVE k(name) AS (
