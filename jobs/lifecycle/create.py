@@ -84,7 +84,7 @@ def store(new: Draft) -> bool:
     """Store one job, and its run when that is due. False, and nothing is stored, while another
     job with its unique key has not ended.
 
-    Outside of a transaction this is one; on PostgreSQL it is one statement.
+    Outside of a transaction this is one.
     """
     stored = insert_one(connection, new.job, new.run)
     transaction.on_commit(ring)

@@ -55,7 +55,6 @@ _OF_JOB = (
 )  # fmt: skip
 _OF_EVENT = ("id", "status", "product_id", "environment_id", "namespace", "labels", "scheduled_at", "execution_count",
              "created_at", EVENT_SEQ)  # fmt: skip
-_RETURNING = ", ".join(dict.fromkeys(("id", *_OF_JOB, *_OF_EVENT)))
 _PRODUCT = JOB_COLUMNS.index("product_id")
 _OWN = [index for index, name in enumerate(RUN_COLUMNS) if name not in {"job_id", *_OF_JOB}]
 
@@ -66,21 +65,22 @@ _CONFLICT = "ON CONFLICT (product_id, environment_id, open_unique_key) WHERE ope
 def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None) -> bool:
     """Store a job and its first run, both or (False) neither: an unfinished job has its unique key.
 
-    On PostgreSQL one statement, and so a transaction of its own outside of one.
+    Outside of a transaction this is one. On PostgreSQL it is one statement, where nobody is to be told.
     """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as sql:
-            own = () if run is None else tuple(run[index] for index in _OWN)
-            sql.execute(_one(run is not None), (*job, job[_PRODUCT], *own))
-            return sql.fetchone() is not None
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
-        sql.execute(f"{_insert(Job)} {_CONFLICT}", _bound(connection, (*job, job[_PRODUCT])))
-        stored: bool = sql.rowcount == 1
-        if stored and run is not None:
-            sql.execute(_insert(Execution), _bound(connection, run))
-        if stored:
+        values = (*job, job[_PRODUCT])
+        if connection.vendor == "postgresql":
+            own = () if run is None else tuple(run[index] for index in _OWN)
+            sql.execute(_one(run is not None), values + own)
+            (stored, told) = sql.fetchone() or (None, 0)
+        else:
+            sql.execute(f"{_insert(Job)} {_CONFLICT}", _bound(connection, values))
+            stored = told = sql.rowcount == 1
+            if stored and run is not None:
+                sql.execute(_insert(Execution), _bound(connection, run))
+        if told:
             _tell(connection, sql, [job])
-        return stored
+        return bool(stored)
 
 
 @cache
@@ -161,20 +161,20 @@ def _few() -> str:
 
 @cache
 def _one(with_run: bool) -> str:
-    """The statement that stores a job, and its run where it has one; a row comes back if it did.
+    """The statement that stores a job, and its run where it has one; a row comes back if it did: the job's id, and
+    the number of its events.
 
     A run takes from its job's new row what is the same there (where there is no job, there is no
     run): psycopg takes a statement with more than 50 values apart again at each execution.
     """
-    told = f"o AS ({events.scheduled('postgresql', 'j')})"
-    stored = f"WITH j AS ({_insert(Job)} {_CONFLICT} RETURNING {_RETURNING})"
+    job = f"{_insert(Job)} {_CONFLICT} RETURNING id, {EVENT_SEQ}"
     if not with_run:
-        return f"{stored}, {told} SELECT id FROM j"  # noqa: S608 - the models' own columns
+        return job
     names, values = _columns(Execution)
     taken = [f"j.{name}" if name in _OF_JOB else value for name, value in zip(RUN_COLUMNS, values, strict=False)]
     taken[0] = "j.id"
     run = f"INSERT INTO jobs_execution ({', '.join(names)}) SELECT {', '.join(taken + values[len(taken) :])} FROM j"  # noqa: S608 - the models' own columns
-    return f"{stored}, {told} {run} RETURNING job_id"
+    return f"WITH j AS ({job}, {', '.join(_OF_JOB)}) {run} RETURNING job_id, (SELECT {EVENT_SEQ} FROM j)"  # noqa: S608 - the same
 
 
 @cache
