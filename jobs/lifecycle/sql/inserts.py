@@ -74,8 +74,8 @@ def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None)
             sql.execute(_one(run is not None), values + own)
             (stored, told) = sql.fetchone() or (None, 0)
         else:
-            sql.execute(f"{_insert(Job)} {_CONFLICT}", _bound(connection, values))
-            stored = told = sql.rowcount == 1
+            sql.execute(f"{_insert(Job)} {_CONFLICT} RETURNING id, {EVENT_SEQ}", _bound(connection, values))
+            (stored, told) = sql.fetchone() or (None, 0)
             if stored and run is not None:
                 sql.execute(_insert(Execution), _bound(connection, run))
         if told:
@@ -115,13 +115,26 @@ def _insert_jobs(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Value
     if not jobs:
         return
     if connection.vendor != "postgresql":
-        sql.executemany(_insert(Job), [_bound(connection, (*job, job[_PRODUCT])) for job in jobs])
-        _tell(connection, sql, jobs)
+        _insert_jobs_each(connection, sql, jobs)
         return
     heard = Ears()  # COPY takes values alone
     told = [heard.hear(EventType.SCHEDULED, job[_PRODUCT]) for job in jobs]
     _copy(connection, sql, Job, [(*job, int(each)) for job, each in zip(jobs, told, strict=True)])
     if any(told):
+        _tell(connection, sql, jobs)
+
+
+def _insert_jobs_each(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Values]) -> None:
+    """On SQLite: of a few jobs each row says whether it is to be told; of many a look at all of them costs less."""
+    rows = [_bound(connection, (*job, job[_PRODUCT])) for job in jobs]
+    told = len(jobs) > FEW
+    if told:
+        sql.executemany(_insert(Job), rows)
+    else:
+        for row in rows:
+            sql.execute(f"{_insert(Job)} RETURNING {EVENT_SEQ}", row)
+            told = bool(sql.fetchone()[0]) or told
+    if told:
         _tell(connection, sql, jobs)
 
 
