@@ -1,7 +1,7 @@
 """The invariants, as queries: what must hold of a live database at any moment. Reads only.
 
 Each check is one statement over one snapshot, so that a system at work does not look broken,
-and reports at most `limit` rows. The names I1 … I10 are those of docs/reliability.md.
+and reports at most `limit` rows. The names I1 … I11 are those of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce
 
 from core.clock import database_now
 from core.ids import encode
-from jobs.models import Execution, Hold, Job, Worker
+from jobs.models import Execution, Hold, Job, JobEvent, Worker
 from jobs.states import ENDED_RUN, FINAL, NEVER_RAN, OPEN_RUN, RunStatus, Trigger
 
 LIMIT = 20  # rows reported by one check
@@ -143,6 +143,18 @@ def events_are_gapless(limit: int) -> list[str]:
     ]
 
 
+def wanted_says_of_what(limit: int) -> list[str]:
+    """An event that waits to be told carries what is told of its job, which may be gone by then; no other does."""
+    at_odds = JobEvent.objects.filter(
+        Q(wanted=True, about__isnull=True) | Q(wanted=False, about__isnull=False)
+    ).order_by("id")
+    return [
+        f"{_job(event.job_id)}: {event.type} (seq {event.seq}) is "
+        + ("wanted, but says nothing of its job" if event.wanted else "not wanted, but tells of its job")
+        for event in at_odds[:limit]
+    ]
+
+
 # Every attempt with its time in ms: the earlier ones from `attempts`, the current one from the row,
 # unless it has ended and is in `attempts` already.
 _ATTEMPTS = """
@@ -259,6 +271,7 @@ CHECKS = (
     Check("I7", "no two attempts of one job overlap in time", attempts_do_not_overlap),
     Check("I9", "nothing was claimed after a cancel or a pause", nothing_claimed_after_a_stop),
     Check("I10", "no due run is forgotten, no expired lease still owns runs", nothing_is_forgotten),
+    Check("I11", "an event is wanted ⇔ it carries what is told of its job", wanted_says_of_what),
 )
 
 

@@ -411,6 +411,7 @@ class JobEvent(models.Model):
     actor = models.CharField(max_length=200, blank=True, default="")  # who asked; empty: the system
     data = models.JSONField(null=True)
     wanted = models.BooleanField(default=False, db_default=False)  # somebody listens, and has not taken it yet
+    about = models.JSONField(null=True)  # of a wanted one: its job at that moment (`jobs.outbox.Account`)
     at = models.DateTimeField()
 
     class Meta:

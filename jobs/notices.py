@@ -1,7 +1,7 @@
-"""Notices over Redis pub/sub: "this run was taken away", "something is due earlier".
+"""Notices over Redis pub/sub: "this run was taken away", "something is due earlier", "events are wanted".
 
 Best effort, for latency only: a worker learns of a cancelled run from its next beat anyway,
-and the scheduler looks every second.
+the scheduler looks every second, and whoever takes wanted events looks by itself, too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import redis
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 STOPPED = "ductape:stopped"  # JSON list of run ids that their worker must stop
 DUE = "ductape:due"  # something is due earlier than the scheduler knew
+WANTED = "ductape:wanted"  # events were written that somebody listens to
+RING_SECONDS = 0.1  # a bell that is rung all the time is heard so often
 
 
 def tell_stopped(run_ids: Iterable[int]) -> None:
@@ -41,6 +44,32 @@ def _publish(channel: str, message: str) -> None:
         wakeup.client().publish(channel, message)
     except (redis.RedisError, OSError) as error:
         wakeup.failed(error, f"notice on {channel}")
+
+
+class Bell:
+    """Rung by any thread, at any rate, without waiting: a thread of its own publishes, at most every RING_SECONDS."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._rung = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def ring(self) -> None:
+        """There will be a notice. Never raises."""
+        self._rung.set()
+        if self._thread is None or not self._thread.is_alive():  # also in the child of a process that had one
+            with self._starting:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._publish, name=f"bell:{self._channel}", daemon=True)
+                    self._thread.start()
+
+    def _publish(self) -> None:
+        while True:
+            self._rung.wait()
+            self._rung.clear()
+            _publish(self._channel, "")
+            time.sleep(RING_SECONDS)
 
 
 class Ear(threading.Thread):

@@ -6,7 +6,7 @@ job that an event is about. Never writes, and never decides who may see an event
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,6 +81,43 @@ class Subject:
     labels: dict[str, str]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """The job of an event that was wanted, as it was when the event was written: enough to tell of it when the job
+    has moved on or is gone."""
+
+    product_id: int
+    product: str  # tag
+    environment_id: int
+    env: str  # slug
+    namespace: str
+    labels: dict[str, str]
+    scheduled_at: int  # ms
+    execution_count: int
+    error: str | None  # why the run that the event is about failed
+
+
+def accounts(events: Sequence[JobEvent]) -> dict[int, Account]:
+    """The accounts of these wanted events by their ids, without those whose environment is gone. One query."""
+    told = {event.pk: event.about for event in events if event.about is not None}
+    places = _places({about["environment_id"] for about in told.values()})
+    return {
+        event_id: Account(
+            product_id=place.product_id,
+            product=place.product.tag,
+            environment_id=place.pk,
+            env=place.slug,
+            namespace=about["namespace"],
+            labels=about["labels"],
+            scheduled_at=about["scheduled_at"],
+            execution_count=about["execution_count"],
+            error=about["error"],
+        )
+        for event_id, about in told.items()
+        if (place := places.get(about["environment_id"])) is not None
+    }
+
+
 def what_it_was(job: Job) -> dict[str, Any]:
     """What the last event of a job that is deleted keeps of it, for those who are told of its events later."""
     return {
@@ -101,8 +138,7 @@ def subjects(events: Sequence[JobEvent]) -> dict[UUID, Subject]:
     if gone := wanted - found.keys():
         last = JobEvent.objects.filter(job_id__in=gone, type=EventType.DELETED, data__isnull=False)
         found.update({event.job_id: event.data for event in last if event.data is not None})
-    ids = {about["environment_id"] for about in found.values()}
-    places = Environment.objects.select_related("product").in_bulk(ids)
+    places = _places({about["environment_id"] for about in found.values()})
     return {
         job_id: Subject(
             product_id=place.product_id,
@@ -113,6 +149,11 @@ def subjects(events: Sequence[JobEvent]) -> dict[UUID, Subject]:
         for job_id, about in found.items()
         if (place := places.get(about["environment_id"])) is not None
     }
+
+
+def _places(ids: Collection[int]) -> dict[int, Environment]:
+    places: dict[int, Environment] = Environment.objects.select_related("product").in_bulk(ids)
+    return places
 
 
 def _in_pages(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from jobs.lifecycle.sql import dialect
+from jobs.listening import ring
 
 
 class Claim(NamedTuple):
@@ -58,4 +59,6 @@ def claim(worker_id: int, queue: str, room: int, cursor: KeyCursor | None = None
     Raises django.db.OperationalError when the database is away.
     """
     rows: list[tuple[Any, ...]] = dialect(connection).claim(connection, worker_id, queue, room, cursor or KeyCursor())
+    if rows:
+        transaction.on_commit(ring)
     return [Claim._make(row) for row in rows]

@@ -3,9 +3,8 @@
 Two steps, so that an answer can be known before it is stored: `draft` computes everything about
 a new job, `store` and `store_many` write it. Nothing in between reads the clock again.
 
-No row of the outbox is written here. `job.scheduled` is neither an intervention nor an end, so it
-is written only where an endpoint listens (as are `job.started` and the like), and the statement
-that inserts the job is where that will be decided.
+`job.scheduled` is neither an intervention nor an end, so it is written only where somebody listens (as are
+`job.started`, `job.skipped` and the like): the statements that insert the job decide that.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from core import crypto, strictjson
 from core.ids import new_uuid
 from core.zones import TZDATA_VERSION
 from jobs.lifecycle.sql.inserts import Values, insert_many, insert_one
+from jobs.listening import ring
 from jobs.models import Execution, Job
 from jobs.schedule import Schedule, due_at, first_occurrence, next_occurrence
 from jobs.states import JobStatus, RunStatus, Trigger
@@ -84,14 +84,17 @@ def store(new: Draft) -> bool:
     """Store one job, and its run when that is due. False, and nothing is stored, while another
     job with its unique key has not ended.
 
-    Outside of a transaction this is one; on PostgreSQL it is one statement.
+    Outside of a transaction this is one.
     """
-    return insert_one(connection, new.job, new.run)
+    stored = insert_one(connection, new.job, new.run)
+    transaction.on_commit(ring)
+    return stored
 
 
 def store_many(drafts: Sequence[Draft]) -> None:
     """Store jobs and their runs, all or none. Outside of a transaction this is one."""
     insert_many(connection, [new.job for new in drafts], [new.run for new in drafts if new.run is not None])
+    transaction.on_commit(ring)
 
 
 def draft(request: NewJob, *, now: datetime) -> Draft:

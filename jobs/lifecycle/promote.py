@@ -19,11 +19,12 @@ from django.db.models import F
 from core import failpoints
 from core.clock import database_now
 from core.ids import encode
-from core.times import MICROSECOND
+from core.times import MICROSECOND, to_ms
 from jobs.lifecycle.create import build_run, schedule_of
-from jobs.lifecycle.rows import move_job, move_run, open_runs, record_event
+from jobs.lifecycle.rows import move_job, move_run, open_runs, record_event, tell
 from jobs.lifecycle.sql import dialect
 from jobs.lifecycle.sql.inserts import RUN_COLUMNS, insert_runs
+from jobs.listening import Ears
 from jobs.models import Execution, Hold, Job
 from jobs.schedule import Schedule, Span, due_at, next_occurrence, past_span, plan_promotion
 from jobs.states import EventType, JobStatus, RunStatus, Trigger
@@ -151,9 +152,9 @@ def _open_due_runs(limit: int, *, only: UUID | None = None) -> Promoted:
         runs = open_runs([job.pk for job in jobs]) if jobs else {}
         holds = list(Hold.objects.all()) if jobs else []
         opened: list[Execution] = []
-        found = [job.status for job in jobs]
+        found, ears = [job.status for job in jobs], Ears()
         for job in jobs:
-            opened += _open_runs_of(job, runs.setdefault(job.pk, []), holds, now)
+            opened += _open_runs_of(job, runs.setdefault(job.pk, []), holds, ears, now)
         failpoints.reach("promote:before_insert")
         _store(opened)
         failpoints.reach("promote:inserted")
@@ -174,7 +175,7 @@ def promote_locked(job: Job, runs: list[Execution], *, now: datetime, jittered: 
     Not `jittered`: also what only waits for its jitter. `runs` are the open runs as they were; read them again.
     """
     found = job.status
-    _store(_open_runs_of(job, runs, list(Hold.objects.all()), now, jittered=jittered))
+    _store(_open_runs_of(job, runs, list(Hold.objects.all()), Ears(), now, jittered=jittered))
     _advance([job], [found], now)
 
 
@@ -184,11 +185,11 @@ def give_up(job: Job, reason: str, *, now: datetime) -> None:
         return
     span = past_span(schedule_of(job), next_run_at=job.next_run_at, until=now)
     if span is not None:
-        Execution.objects.bulk_create(_never_ran(job, RunStatus.MISSED, reason, span, now))
+        Execution.objects.bulk_create(_never_ran(job, RunStatus.MISSED, reason, span, Ears(), now))
 
 
 def _open_runs_of(
-    job: Job, open_now: list[Execution], holds: Sequence[Hold], now: datetime, *, jittered: bool = True
+    job: Job, open_now: list[Execution], holds: Sequence[Hold], ears: Ears, now: datetime, *, jittered: bool = True
 ) -> list[Execution]:
     """The rows that this job's due occurrences become; the job's own columns are moved along.
 
@@ -200,7 +201,7 @@ def _open_runs_of(
     plan = plan_promotion(schedule, next_run_at=job.next_run_at, now=now, job_id=job.pk if jittered else None)
     rows: list[Execution] = []
     if plan.missed is not None:
-        rows += _never_ran(job, RunStatus.MISSED, MISSED, plan.missed, now)
+        rows += _never_ran(job, RunStatus.MISSED, MISSED, plan.missed, ears, now)
     upcoming, look_at, crowded = plan.next_run_at, None, plan.rest
     for index, occurrence in enumerate(plan.run):
         if not has_room(job):
@@ -214,7 +215,7 @@ def _open_runs_of(
             crowded = _joined(plan.run[index:], plan.rest)
             break
     if crowded is not None and has_room(job):
-        rows += _never_ran(job, RunStatus.SKIPPED, _why(job, open_now, holds), crowded, now)
+        rows += _never_ran(job, RunStatus.SKIPPED, _why(job, open_now, holds), crowded, ears, now)
     job.next_run_at = upcoming if job.recurring and has_room(job) else None
     job.next_due_at = None
     if job.next_run_at is not None:
@@ -307,8 +308,12 @@ def _why(job: Job, open_now: Sequence[Execution], holds: Sequence[Hold]) -> str:
     return STILL_RUNNING
 
 
-def _never_ran(job: Job, status: RunStatus, reason: str, span: Span, now: datetime) -> list[Execution]:
-    """The row for occurrences that do not run. Consecutive skips for one reason share one row."""
+def _never_ran(job: Job, status: RunStatus, reason: str, span: Span, ears: Ears, now: datetime) -> list[Execution]:
+    """The row for occurrences that do not run, and who listens is told. Consecutive skips for one reason share one
+    row; each is told."""
+    first, last = to_ms(span.first), to_ms(span.last)
+    data = {"run_status": str(status), "reason": reason, "scheduled_at": first, "count": span.count}
+    tell(ears, job, EventType.SKIPPED, now=now, data=data | ({"last_scheduled_at": last} if span.count > 1 else {}))
     if status is RunStatus.SKIPPED:
         latest = Execution.objects.filter(job=job).order_by("-id").first()
         if (

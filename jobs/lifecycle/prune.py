@@ -1,8 +1,8 @@
 """Prune: what ended long ago is deleted, in bounded batches. Final jobs go with their history;
 of jobs that go on, old runs and events go, and the last of each stays.
 
-Nothing here changes a status, and nothing that is open is touched. Events that webhooks are told
-of must be handed out before they are that old (`webhooks` needs seconds, not months).
+Nothing here changes a status, and nothing that is open is touched. An event that somebody listens to stays until
+it is taken, however old it is, and with it the events after it, so that a job's `seq` keeps no gap. Its job may go.
 
 Each call begins at the oldest rows. Those that stay cost it little: the database passes over them
 within one statement, which names the id where the young ones begin.
@@ -98,7 +98,7 @@ def _jobs(ended_before: datetime, pruned: Pruned, time_is_over: Callable[[], boo
             # Locked first: a retry that comes now finds the job gone, or keeps it.
             gone = list(old.filter(pk__in=ids).select_for_update(skip_locked=True).values_list("pk", flat=True))
             if gone:
-                pruned.events += JobEvent.objects.filter(job_id__in=gone).delete()[0]
+                pruned.events += JobEvent.objects.filter(job_id__in=gone, wanted=False).delete()[0]
                 pruned.runs += Execution.objects.filter(job_id__in=gone).delete()[0]
                 Job.objects.filter(pk__in=gone).delete()
                 pruned.jobs += len(gone)
@@ -119,9 +119,12 @@ def _histories(ids: list[UUID], ended_before: datetime, pruned: Pruned, time_is_
 
 
 def _old_events(ended_before: datetime) -> QuerySet[JobEvent]:
-    """Old events but the last of each job, so that `seq` counts on; all of jobs that are gone."""
+    """Old events but the last of each job, so that `seq` counts on; all of jobs that are gone. None from the first on
+    that waits to be taken."""
     last_of_its_job = Job.objects.filter(pk=OuterRef("job_id"), event_seq=OuterRef("seq"))
-    return JobEvent.objects.filter(~Exists(last_of_its_job), at__lt=ended_before)
+    old = JobEvent.objects.filter(~Exists(last_of_its_job), at__lt=ended_before)
+    waiting = JobEvent.objects.filter(wanted=True).order_by("pk").values_list("pk", flat=True).first()
+    return old if waiting is None else old.filter(pk__lt=waiting)
 
 
 def _old_runs(ended_before: datetime) -> QuerySet[Execution]:

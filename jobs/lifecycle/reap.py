@@ -18,6 +18,8 @@ from django.db.models import Exists, OuterRef
 from core.clock import database_now
 from core.times import to_ms
 from jobs.lifecycle.rows import ended_attempt, move_job, move_run, open_runs, record_event
+from jobs.lifecycle.settle import tell_retrying
+from jobs.listening import Ears
 from jobs.models import Execution, Job, Worker
 from jobs.states import EventType, RunStatus
 
@@ -151,7 +153,7 @@ def lose(
             .order_by("pk")
         )
         jobs = {job.pk: job for job in locked}
-        now = database_now()
+        now, ears = database_now(), Ears()
         for job_id, runs in open_runs(list(jobs)).items():
             for run in runs:
                 if run.pk not in wanted or run.status != RunStatus.RUNNING:
@@ -162,13 +164,21 @@ def lose(
                     continue
                 if overdue_at is not None and (run.deadline_at is None or run.deadline_at >= overdue_at):
                     continue
-                _lose_one(jobs[job_id], run, runs, now=now, error=error, counted=counted, reaped=taken)
+                _lose_one(jobs[job_id], run, runs, ears, now=now, error=error, counted=counted, reaped=taken)
     reaped.add(taken)
     return taken.returned + taken.ended
 
 
 def _lose_one(
-    job: Job, run: Execution, runs: Sequence[Execution], *, now: datetime, error: str, counted: bool, reaped: Reaped
+    job: Job,
+    run: Execution,
+    runs: Sequence[Execution],
+    ears: Ears,
+    *,
+    now: datetime,
+    error: str,
+    counted: bool,
+    reaped: Reaped,
 ) -> None:
     losses = run.losses + int(counted)
     ends = job.on_lost == "fail" or losses >= MAX_LOSSES
@@ -205,6 +215,8 @@ def _lose_one(
         attempts=[*(run.attempts or ()), lost],
     )
     move_job(job, "take back", runs, now=now, last_error=error)
+    again_at = None if back is RunStatus.FROZEN else now
+    tell_retrying(ears, job, run, now=now, code="LOST", next_attempt_at=again_at)
     reaped.queues.add(run.queue)
     reaped.returned += 1
 

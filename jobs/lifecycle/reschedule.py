@@ -88,7 +88,7 @@ def reschedule(
         },
     )
     for run in gone.ended:
-        record_event(job, EventType.FAILED, now=now, number=run.number)
+        record_event(job, EventType.FAILED, now=now, number=run.number, error=run.error)
     record_event(
         job, EventType.RESCHEDULED, now=now, actor=actor, data={"first": to_ms(first)} if first is not None else None
     )

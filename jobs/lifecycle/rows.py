@@ -11,11 +11,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from core import failpoints
+from django.db import connection, transaction
+
+from core import failpoints, strictjson
 from core.errors import NotFound
 from core.ids import encode
 from jobs.lifecycle.errors import IllegalTransition
-from jobs.models import Execution, Job, JobEvent
+from jobs.lifecycle.sql import events
+from jobs.listening import Ears, ring
+from jobs.models import Execution, Job
 from jobs.states import OPEN_RUN, TRANSITIONS, EventType, JobStatus, RunStatus, project
 
 OPEN = sorted(OPEN_RUN)
@@ -91,16 +95,46 @@ def record_event(
     actor: str = "",
     number: int | None = None,
     data: Mapping[str, Any] | None = None,
+    error: str = "",
 ) -> None:
-    """Append to the outbox, in the transaction of the transition: the next `seq` of the job.
+    """Append to the outbox, in the transaction of the transition: the next `seq` of the job. It is wanted where
+    somebody listens. `error`: why the run that it is about failed.
 
-    The job's own counter is written with it; the job must be locked.
+    The job's own counter is written with it; the job must be locked. What it is about is read of the job's row,
+    but for the status: the caller may write that later.
     """
     job.event_seq += 1
     Job.objects.filter(pk=job.pk).update(event_seq=job.event_seq)
-    JobEvent.objects.create(
-        job_id=job.pk, seq=job.event_seq, type=type, status=job.status, number=number, actor=actor, data=data, at=now
+    events.record(
+        connection,
+        {
+            "job_id": job.pk,
+            "seq": job.event_seq,
+            "type": str(type),
+            "status": str(job.status),
+            "number": number,
+            "actor": actor,
+            "data": None if data is None else strictjson.dumps(data).decode(),
+            "at": now,
+            "error": error,
+        },
     )
+    transaction.on_commit(ring)
+
+
+def tell(
+    ears: Ears,
+    job: Job,
+    type: EventType,
+    *,
+    now: datetime,
+    number: int | None = None,
+    data: Mapping[str, Any] | None = None,
+    error: str = "",
+) -> None:
+    """`record_event` for what is told only where somebody listens; else nothing is written."""
+    if ears.hear(type, job.product_id):
+        record_event(job, type, now=now, number=number, data=data, error=error)
 
 
 def ended_attempt(

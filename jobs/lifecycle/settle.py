@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,10 +19,11 @@ from django.db import connection, transaction
 from core import failpoints
 from core.clock import database_now
 from core.times import to_ms
-from jobs.lifecycle.rows import ATTEMPT_ERROR_CHARACTERS, ended_attempt, lock_jobs, move_job, move_run, open_runs
+from jobs.lifecycle.rows import ATTEMPT_ERROR_CHARACTERS, ended_attempt, lock_jobs, move_job, move_run, open_runs, tell
 from jobs.lifecycle.sql import dialect
+from jobs.listening import Ears, ring
 from jobs.models import Execution, Job
-from jobs.states import RunStatus
+from jobs.states import EventType, RunStatus
 
 _COMPLETED, _FAILED = str(RunStatus.COMPLETED), str(RunStatus.FAILED)
 # In a JSON text: a backslash that is itself escaped, a whole surrogate pair, and what cannot be stored.
@@ -92,6 +93,7 @@ def settle(outcomes: Sequence[Settlement]) -> set[int]:
     matched: set[int] = set()
     if finished:
         matched |= dialect(connection).finish(connection, finished)
+        transaction.on_commit(ring)
     if postponed:
         matched |= _postpone(postponed)
     return matched
@@ -103,7 +105,7 @@ def _postpone(outcomes: Sequence[Postponed]) -> set[int]:
     with transaction.atomic():
         jobs = lock_jobs({outcome.job_id for outcome in outcomes})
         runs = open_runs(list(jobs))
-        now = database_now()
+        now, ears = database_now(), Ears()
         for outcome in outcomes:
             job = jobs.get(outcome.job_id)
             run = _held(runs.get(outcome.job_id, ()), outcome)
@@ -144,6 +146,8 @@ def _postpone(outcomes: Sequence[Postponed]) -> set[int]:
                 retry_count=run.retry_count,
                 last_error=outcome.error[:ATTEMPT_ERROR_CHARACTERS],
             )
+            again_at = None if run.status == RunStatus.FROZEN else due
+            tell_retrying(ears, job, run, now=now, code=outcome.code, next_attempt_at=again_at)
             matched.add(run.pk)
     return matched
 
@@ -154,6 +158,15 @@ def held_back(job: Job, run: Execution) -> RunStatus:
     if job.paused_at is not None and run.created_at <= job.paused_at:
         return RunStatus.FROZEN
     return RunStatus.WAITING
+
+
+def tell_retrying(
+    ears: Ears, job: Job, run: Execution, *, now: datetime, code: str, next_attempt_at: datetime | None
+) -> None:
+    """An attempt ended and the run goes on with another one; at no time yet, where a pause holds it back."""
+    again = {} if next_attempt_at is None else {"next_attempt_at": to_ms(next_attempt_at)}
+    data = {"attempt": run.attempt, "code": code, **again}
+    tell(ears, job, EventType.RETRYING, now=now, number=run.number, data=data)
 
 
 def _held(runs: Sequence[Execution], outcome: Postponed) -> Execution | None:

@@ -26,7 +26,7 @@ from jobs.lifecycle.promote import has_room
 from jobs.lifecycle.rows import OPEN
 from jobs.lifecycle.settle import Finished
 from jobs.lifecycle.sql.inserts import Values, insert_rows
-from jobs.models import Execution, Hold, Job, JobEvent
+from jobs.models import Execution, Hold, Job, JobEvent, Listener
 from jobs.schedule import Schedule, due_at, next_occurrence
 from jobs.states import JobStatus, RunStatus, Trigger
 
@@ -124,7 +124,7 @@ _SCHEDULE = str(Trigger.SCHEDULE)
 def jobs_on_time(until: datetime) -> list[Job]:
     """Recurring jobs that are due by then and that nothing holds up: no run of theirs is open, nothing else of the
     database decides what their next run is. At most MOST, those that are due first."""
-    if Hold.objects.exists():
+    if Hold.objects.exists() or Listener.objects.exists():  # who listens is told of each by the real statements
         return []
     open_of_job = Execution.objects.filter(job_id=OuterRef("pk"), status__in=OPEN)
     found = Job.objects.filter(

@@ -20,7 +20,9 @@ from jobs import fsck
 from jobs.lifecycle import hold, intervene
 from jobs.lifecycle.lease import register_worker, stop_worker
 from jobs.lifecycle.reap import hand_back, reap
+from jobs.listening import listen
 from jobs.models import Execution, Job, JobEvent, Worker
+from jobs.states import EventType
 from tests.conformance.world import (
     RECURRING,
     STATES,
@@ -248,6 +250,21 @@ def orphan() -> Job:
     return job
 
 
+def wanted_event_that_says_nothing() -> Job:
+    job = new_job(RECURRING)
+    intervene.pause(job.pk)
+    JobEvent.objects.filter(job_id=job.pk).update(wanted=True)
+    return job
+
+
+def event_that_waits_for_nobody() -> Job:
+    job = new_job(RECURRING)
+    listen([(0, EventType.PAUSED)])
+    intervene.pause(job.pk)
+    JobEvent.objects.filter(job_id=job.pk).update(wanted=False)
+    return job
+
+
 @pytest.mark.parametrize(
     ("check", "make"),
     [
@@ -269,6 +286,8 @@ def orphan() -> Job:
         ("I9", claimed_in_a_pause),
         ("I10", forgotten_run),
         ("I10", orphan),
+        ("I11", wanted_event_that_says_nothing),
+        ("I11", event_that_waits_for_nobody),
     ],
 )
 def test_a_row_made_wrong_is_found_and_named(check: str, make: Callable[[], Job]) -> None:
@@ -305,7 +324,7 @@ def test_the_command_names_the_job_and_ends_with_an_error(capsys: pytest.Capture
     call_command("fsck")
     assert "BROKEN" not in capsys.readouterr().out
     job = running_without_an_owner()
-    with pytest.raises(CommandError, match="1 of 9 invariants are broken"):
+    with pytest.raises(CommandError, match="1 of 10 invariants are broken"):
         call_command("fsck")
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("I2   BROKEN")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
 from core import clock
@@ -20,9 +20,11 @@ from jobs import chores, fsck
 from jobs.lifecycle import intervene
 from jobs.lifecycle import prune as pruning
 from jobs.lifecycle.prune import Pruned, prune
+from jobs.listening import listen, take_wanted
 from jobs.models import Chore, Execution, IdempotencyKey, Job, JobEvent
 from jobs.operations import idempotency
-from jobs.states import FINAL
+from jobs.outbox import accounts
+from jobs.states import FINAL, EventType
 from tests.conformance.world import STATES, claim_one, complete, fresh, make_due, new_job, runs_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -318,3 +320,29 @@ def test_a_negative_age_deletes_nothing(settings: Settings) -> None:
     with clock.shift(LATER):
         chores._prune_in_turn()
     assert Job.objects.count() == 1
+
+
+def test_what_somebody_waits_for_stays_until_it_is_taken_and_leaves_no_gap() -> None:
+    before, goes_on, gone = (new_job({"every": 3_600_000}) for _ in range(3))
+    intervene.pause(before.pk)
+    intervene.resume(before.pk)
+    listen([(0, EventType.PAUSED)])
+    for job in (goes_on, gone):
+        intervene.pause(job.pk)
+    listen([])
+    intervene.resume(goes_on.pk)
+    intervene.cancel(goes_on.pk)
+    Job.objects.filter(pk=goes_on.pk).update(completed_at=database_now() + LATER)
+    intervene.cancel(gone.pk)
+    with clock.shift(LATER):
+        assert prune(KEPT).jobs == 1
+        assert fsck.events_are_gapless(20) == []
+        assert list(JobEvent.objects.filter(job_id=before.pk).values_list("seq", flat=True)) == [2]
+        assert JobEvent.objects.filter(job_id=goes_on.pk).count() == 3
+        with transaction.atomic():
+            taken = take_wanted(10)
+        assert [event.job_id for event in taken] == [goes_on.pk, gone.pk]
+        assert [account.namespace for account in accounts(taken).values()] == ["noop", "noop"]
+        prune(KEPT)
+    assert list(JobEvent.objects.filter(job_id=goes_on.pk).values_list("seq", flat=True)) == [3]
+    assert not JobEvent.objects.filter(job_id=gone.pk).exists()

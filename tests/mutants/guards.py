@@ -154,4 +154,36 @@ MUTANTS = (
         changes=((POSTGRESQL, "x.fence = l.fence AND x.status || '' = 'running'", "x.fence = l.fence"),),
         killed_by="tests/conformance/test_claims.py::test_one_row_that_is_not_the_callers_does_not_spoil_a_batch",
     ),
+    Mutant(
+        name="told of another product",
+        guard="an event is wanted where somebody listens to its product",
+        changes=(("jobs.lifecycle.sql.events", "AND h.product_id IN (0, {product}))", "AND {product} > 0)"),),
+        killed_by="tests/conformance/test_heard_events.py::test_nothing_of_all_this_is_written_where_nobody_listens",
+    ),
+    Mutant(
+        name="every attempt is a start",
+        guard="a run is told to have started once",
+        changes=((POSTGRESQL, "x.attempt = 1 AND {heard", "{heard"),),
+        killed_by="tests/conformance/test_heard_events.py::test_a_run_is_told_to_have_started_once_however_many_attempts_it_takes",
+    ),
+    Mutant(
+        name="every attempt is a start, SQLite",
+        guard="the same in the other dialect",
+        changes=((SQLITE, "(x.attempt = 1 AND {heard", "({heard"),),
+        killed_by="tests/conformance/test_heard_events.py::test_a_run_is_told_to_have_started_once_however_many_attempts_it_takes",
+        postgresql=False,
+    ),
+    Mutant(
+        name="prune what is waited for",
+        guard="an event that somebody waits for is kept until it is taken",
+        changes=(("jobs.lifecycle.prune", "return old if waiting is None else old.filter(pk__lt=waiting)", "return old"),),
+        killed_by="tests/conformance/test_prune.py::test_what_somebody_waits_for_stays_until_it_is_taken_and_leaves_no_gap",
+        postgresql=False,
+    ),
+    Mutant(
+        name="two who say who listens",
+        guard="who says who listens waits for the one before",
+        changes=(("jobs.listening", 'sql.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])', 'sql.execute("SELECT 1")'),),
+        killed_by="tests/conformance/test_listening.py::test_who_says_who_listens_waits_for_the_one_before",
+    ),
 )  # fmt: skip

@@ -6,11 +6,14 @@ statement here, which PostgreSQL plans once per connection. The columns that are
 new row are taken from the models' defaults, so that a new column needs no change here unless a
 dispatch sets it.
 
+Where somebody is to be told that a job was made, its first event is counted and written with it.
+
 Values are UUIDs, aware datetimes, numbers, text and JSON texts.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -23,11 +26,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.fields.json import JSONField
 
 from core import strictjson
+from jobs.lifecycle.sql import events
 from jobs.lifecycle.sql.prepared import execute
+from jobs.listening import Ears
 from jobs.models import Execution, Job
+from jobs.states import EventType
 
 Values = tuple[Any, ...]
 
+EVENT_SEQ = "event_seq"  # of a new job: 1 where somebody is to be told of it
 FEW = 8  # jobs; of more, COPY and its round trips cost less than the one statement with their JSON
 
 JOB_COLUMNS = (
@@ -46,6 +53,9 @@ RUN_COLUMNS = (
 _OF_JOB = (
     "scheduled_at", "product_id", "environment_id", "namespace", "queue", "priority", "concurrency_limit", "created_at",
 )  # fmt: skip
+_OF_EVENT = ("id", "status", "product_id", "environment_id", "namespace", "labels", "scheduled_at", "execution_count",
+             "created_at", EVENT_SEQ)  # fmt: skip
+_PRODUCT = JOB_COLUMNS.index("product_id")
 _OWN = [index for index, name in enumerate(RUN_COLUMNS) if name not in {"job_id", *_OF_JOB}]
 
 # The constraint job_one_unfinished_per_unique_key.
@@ -55,19 +65,22 @@ _CONFLICT = "ON CONFLICT (product_id, environment_id, open_unique_key) WHERE ope
 def insert_one(connection: BaseDatabaseWrapper, job: Values, run: Values | None) -> bool:
     """Store a job and its first run, both or (False) neither: an unfinished job has its unique key.
 
-    On PostgreSQL one statement, and so a transaction of its own outside of one.
+    Outside of a transaction this is one. On PostgreSQL it is one statement, where nobody is to be told.
     """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as sql:
-            own = () if run is None else tuple(run[index] for index in _OWN)
-            sql.execute(_one(run is not None), job + own)
-            return sql.fetchone() is not None
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
-        sql.execute(f"{_insert(Job)} {_CONFLICT}", _bound(connection, job))
-        stored: bool = sql.rowcount == 1
-        if stored and run is not None:
-            sql.execute(_insert(Execution), _bound(connection, run))
-        return stored
+        values = (*job, job[_PRODUCT])
+        if connection.vendor == "postgresql":
+            own = () if run is None else tuple(run[index] for index in _OWN)
+            sql.execute(_one(run is not None), values + own)
+            (stored, told) = sql.fetchone() or (None, 0)
+        else:
+            sql.execute(f"{_insert(Job)} {_CONFLICT} RETURNING id, {EVENT_SEQ}", _bound(connection, values))
+            (stored, told) = sql.fetchone() or (None, 0)
+            if stored and run is not None:
+                sql.execute(_insert(Execution), _bound(connection, run))
+        if told:
+            _tell(connection, sql, [job])
+        return bool(stored)
 
 
 @cache
@@ -88,34 +101,73 @@ def insert_many(connection: BaseDatabaseWrapper, jobs: Sequence[Values], runs: S
             execute(sql, "", _few(), {"jobs": _recordset(Job, jobs), "runs": _recordset(Execution, runs)})
         return
     with transaction.atomic(using=connection.alias, savepoint=False), connection.cursor() as sql:
-        _insert_rows(connection, sql, Job, jobs)
-        _insert_rows(connection, sql, Execution, runs)
+        _insert_jobs(connection, sql, jobs)
+        _insert_rows(connection, sql, runs)
 
 
 def insert_runs(connection: BaseDatabaseWrapper, runs: Sequence[Values]) -> None:
     """Store runs of jobs that are there, in the caller's transaction."""
     with connection.cursor() as sql:
-        _insert_rows(connection, sql, Execution, runs)
+        _insert_rows(connection, sql, runs)
 
 
-def _insert_rows(connection: BaseDatabaseWrapper, sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
-    if not rows:
+def _insert_jobs(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Values]) -> None:
+    if not jobs:
+        return
+    if connection.vendor != "postgresql":
+        _insert_jobs_each(connection, sql, jobs)
+        return
+    heard = Ears()  # COPY takes values alone
+    told = [heard.hear(EventType.SCHEDULED, job[_PRODUCT]) for job in jobs]
+    seqs = [(*job, int(each)) for job, each in zip(jobs, told, strict=True)]
+    _copy(connection, sql, Job, (*JOB_COLUMNS, EVENT_SEQ), _constants(Job), seqs)
+    if any(told):
+        _tell(connection, sql, jobs)
+
+
+def _insert_jobs_each(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Values]) -> None:
+    """On SQLite: of a few jobs each row says whether it is to be told; of many a look at all of them costs less."""
+    rows = [_bound(connection, (*job, job[_PRODUCT])) for job in jobs]
+    told = len(jobs) > FEW
+    if told:
+        sql.executemany(_insert(Job), rows)
+    else:
+        for row in rows:
+            sql.execute(f"{_insert(Job)} RETURNING {EVENT_SEQ}", row)
+            told = bool(sql.fetchone()[0]) or told
+    if told:
+        _tell(connection, sql, jobs)
+
+
+def _insert_rows(connection: BaseDatabaseWrapper, sql: Any, runs: Sequence[Values]) -> None:
+    if not runs:
         return
     if connection.vendor == "postgresql":
-        _copy(connection, sql, model, _given(model), _constants(model), rows)
+        _copy(connection, sql, Execution, RUN_COLUMNS, _constants(Execution), runs)
     else:
-        sql.executemany(_insert(model), [_bound(connection, row) for row in rows])
+        sql.executemany(_insert(Execution), [_bound(connection, run) for run in runs])
+
+
+def _tell(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Values]) -> None:
+    """Write the first events of jobs that were stored in this transaction, where somebody is to be told."""
+    told = events.scheduled(connection.vendor, "jobs_job")
+    if connection.vendor == "postgresql":
+        sql.execute(f"{told} AND j.id = ANY(%s)", [[job[0] for job in jobs]])
+    else:
+        among = "j.id IN (SELECT value FROM json_each(%s))"
+        sql.execute(f"{told} AND {among}", [json.dumps([job[0].hex for job in jobs])])
 
 
 @cache
 def _few() -> str:
     """The statement that stores jobs and runs, each given as a JSON array of rows."""
-    jobs, values = _columns(Job)
+    jobs, values = _columns(Job, product="r.product_id")
     taken = [f'r."{name}"' for name in JOB_COLUMNS]
     runs, run_values = run_columns()
     return (
         f"WITH j AS (INSERT INTO jobs_job ({', '.join(jobs)}) SELECT {', '.join(taken + values[len(taken) :])} "  # noqa: S608 - the models' own columns
-        f"FROM json_populate_recordset(NULL::jobs_job, %(jobs)s) r) "
+        f"FROM json_populate_recordset(NULL::jobs_job, %(jobs)s) r RETURNING {', '.join(_OF_EVENT)}), "
+        f"o AS ({events.scheduled('postgresql', 'j')}) "
         f"INSERT INTO jobs_execution ({runs}) SELECT {run_values} "
         f"FROM json_populate_recordset(NULL::jobs_execution, %(runs)s) r"
     )
@@ -123,32 +175,38 @@ def _few() -> str:
 
 @cache
 def _one(with_run: bool) -> str:
-    """The statement that stores a job, and its run where it has one; a row comes back if it did.
+    """The statement that stores a job, and its run where it has one; a row comes back if it did: the job's id, and
+    the number of its events.
 
     A run takes from its job's new row what is the same there (where there is no job, there is no
     run): psycopg takes a statement with more than 50 values apart again at each execution.
     """
-    job = f"{_insert(Job)} {_CONFLICT} RETURNING"
+    job = f"{_insert(Job)} {_CONFLICT} RETURNING id, {EVENT_SEQ}"
     if not with_run:
-        return f"{job} id"
+        return job
     names, values = _columns(Execution)
     taken = [f"j.{name}" if name in _OF_JOB else value for name, value in zip(RUN_COLUMNS, values, strict=False)]
     taken[0] = "j.id"
     run = f"INSERT INTO jobs_execution ({', '.join(names)}) SELECT {', '.join(taken + values[len(taken) :])} FROM j"  # noqa: S608 - the models' own columns
-    return f"WITH j AS ({job} id, {', '.join(_OF_JOB)}) {run} RETURNING job_id"
+    return f"WITH j AS ({job}, {', '.join(_OF_JOB)}) {run} RETURNING job_id, (SELECT {EVENT_SEQ} FROM j)"  # noqa: S608 - the same
 
 
 @cache
 def _insert(model: type[models.Model]) -> str:
+    """The INSERT of a row. That of a job takes its product once more, behind its values: whether somebody listens."""
     names, values = _columns(model)
     return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({', '.join(values)})"  # noqa: S608 - the models' own columns
 
 
-def _columns(model: type[models.Model]) -> tuple[list[str], list[str]]:
-    """The columns of a new row and what is put there: a placeholder, or the constant."""
+def _columns(model: type[models.Model], *, product: str = "%s") -> tuple[list[str], list[str]]:
+    """The columns of a new row and what is put there: a placeholder, or the constant. `product`: that of a new job."""
     given, constants = _given(model), _constants(model)
     names = [f'"{name}"' for name in (*given, *constants)]
-    return names, ["%s"] * len(given) + [_literal(value) for value in constants.values()]
+    values = ["%s"] * len(given) + [_literal(value) for value in constants.values()]
+    if model is Job:
+        names.append(EVENT_SEQ)
+        values.append(f"CASE WHEN {events.heard(EventType.SCHEDULED, product)} THEN 1 ELSE 0 END")
+    return names, values
 
 
 def _given(model: type[models.Model]) -> tuple[str, ...]:
@@ -157,8 +215,8 @@ def _given(model: type[models.Model]) -> tuple[str, ...]:
 
 @cache
 def _constants(model: type[models.Model]) -> dict[str, Any]:
-    """The other columns that are not null, each with its field's default."""
-    given = frozenset(_given(model))
+    """The other columns that are not null, each with its field's default; not the number of a job's events."""
+    given = frozenset({*_given(model), EVENT_SEQ})
     constants: dict[str, Any] = {}
     for field in model._meta.concrete_fields:
         column = str(field.column)

@@ -26,9 +26,11 @@ from django.db import transaction
 
 from core.clock import sql_now
 from core.zones import TZDATA_VERSION
+from jobs.lifecycle.sql.events import COLUMNS, about_job, heard
 from jobs.lifecycle.sql.inserts import run_columns
 from jobs.lifecycle.sql.prepared import execute
 from jobs.models import Job
+from jobs.states import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,29 +121,36 @@ c AS MATERIALIZED (
 )
 """  # noqa: S608 - the same
 
-_TAKE = """
+_TAKE = f"""
 e AS (
   UPDATE jobs_execution x
   SET status = 'running', fence = x.fence + 1, attempt = x.attempt + 1,
       number = coalesce(x.number, c.execution_count + 1), owner_id = %(worker)s,
-      started_at = {now}, run_started_at = coalesce(x.run_started_at, {now}),
-      deadline_at = {now} + (c.timeout + 30000) * interval '1 millisecond'
+      started_at = {{now}}, run_started_at = coalesce(x.run_started_at, {{now}}),
+      deadline_at = {{now}} + (c.timeout + 30000) * interval '1 millisecond'
   FROM c
   WHERE x.id = c.id AND x.status || '' = 'queued'
   RETURNING x.id, x.fence, x.number, x.attempt, x.retry_count, x.scheduled_at, x.run_started_at,
-            x.job_id, x.priority, x.due_at
+            x.job_id, x.priority, x.due_at,
+            x.attempt = 1 AND {heard(EventType.STARTED, "x.product_id")} AS heard
 ),
 j AS (
   UPDATE jobs_job j
   SET status = CASE WHEN j.paused_at IS NOT NULL THEN 'paused' ELSE 'running' END,
       started_at = e.run_started_at, completed_at = NULL, scheduled_at = e.scheduled_at,
       execution_count = greatest(j.execution_count, e.number),
-      retry_count = e.retry_count, next_attempt_at = NULL, updated_at = {now}
+      retry_count = e.retry_count, next_attempt_at = NULL, event_seq = j.event_seq + e.heard::int,
+      updated_at = {{now}}
   FROM e
   WHERE j.id = e.job_id
   RETURNING e.id AS run_id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
             j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session, j.cache,
-            j.retries, j.retry_config, j.timeout, e.priority, e.due_at
+            j.retries, j.retry_config, j.timeout, e.priority, e.due_at, j.status, j.event_seq,
+            CASE WHEN e.heard THEN {about_job("postgresql")} END AS about
+),
+o AS (
+  INSERT INTO jobs_jobevent ({COLUMNS})
+  SELECT id, event_seq, 'job.started', status, number, '', NULL, {{now}}, true, about FROM j WHERE about IS NOT NULL
 )
 SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count,
        (extract(epoch FROM j.scheduled_at) * 1000)::bigint, j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
@@ -149,7 +158,7 @@ SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count,
        (SELECT p.catalog_version FROM tenancy_product p WHERE p.id = j.product_id)
 FROM keyed LEFT JOIN j ON true
 ORDER BY j.priority DESC, j.due_at, j.run_id
-"""
+"""  # noqa: S608 - made of our own texts
 
 _LOCK_KEYS = """
 WITH RECURSIVE k(name) AS (
@@ -190,7 +199,7 @@ def claim(
         return [row[1:] for row in sql.fetchall() if row[1] is not None]
 
 
-_FINISH = """
+_FINISH = f"""
 WITH d AS MATERIALIZED (
   SELECT (o ->> 0)::bigint AS id, (o ->> 1)::uuid AS job_id, (o ->> 2)::bigint AS fence, o ->> 3 AS status,
          (o ->> 4)::jsonb AS result, o ->> 5 AS code, o ->> 6 AS error, (o ->> 7)::boolean AS retryable
@@ -201,7 +210,7 @@ l AS MATERIALIZED (
 ),
 e AS (
   UPDATE jobs_execution x
-  SET status = l.status, finished_at = {now}, owner_id = NULL, deadline_at = NULL,
+  SET status = l.status, finished_at = {{now}}, owner_id = NULL, deadline_at = NULL,
       result = l.result, code = l.code, error = l.error, retryable = l.retryable
   FROM l
   WHERE x.id = l.id AND x.fence = l.fence AND x.status || '' = 'running'
@@ -213,23 +222,25 @@ j AS (
                     WHEN j.behind = 'queued' THEN 'queued'
                     WHEN j.behind <> '' OR j.next_run_at IS NOT NULL THEN 'scheduled'
                     ELSE e.status END,
-      behind = '', completed_at = {now}, last_run_status = e.status, last_run_id = e.id,
+      behind = '', completed_at = {{now}}, last_run_status = e.status, last_run_id = e.id,
       last_error = e.error, retry_count = e.retry_count,
       successful_executions = j.successful_executions + (e.status = 'completed')::int,
       failed_executions = j.failed_executions + (e.status = 'failed')::int,
       consecutive_failures = CASE WHEN e.status = 'failed' THEN j.consecutive_failures + 1 ELSE 0 END,
       scheduled_at = coalesce(j.next_run_at, j.scheduled_at),
-      event_seq = j.event_seq + 1, updated_at = {now}
+      event_seq = j.event_seq + 1, updated_at = {{now}}
   FROM e
   WHERE j.id = e.job_id
-  RETURNING j.id, j.event_seq, j.status, e.number, e.status AS run_status
+  RETURNING j.id, j.event_seq, j.status, e.number, e.status AS run_status,
+            CASE WHEN {heard("'job.' || e.status", "j.product_id")}
+                 THEN {about_job("postgresql", error="nullif(e.error, '')")} END AS about
 ),
 o AS (
-  INSERT INTO jobs_jobevent (job_id, seq, type, status, number, actor, at)
-  SELECT id, event_seq, 'job.' || run_status, status, number, '', {now} FROM j
+  INSERT INTO jobs_jobevent ({COLUMNS})
+  SELECT id, event_seq, 'job.' || run_status, status, number, '', NULL, {{now}}, about IS NOT NULL, about FROM j
 )
 SELECT id FROM e
-"""
+"""  # noqa: S608 - made of our own texts
 
 
 def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set[int]:

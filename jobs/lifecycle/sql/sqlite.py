@@ -16,7 +16,9 @@ from django.db import transaction
 from core.clock import machine_now
 from core.times import to_ms
 from core.zones import TZDATA_VERSION
+from jobs.lifecycle.sql.events import COLUMNS, about_job, heard
 from jobs.models import Job
+from jobs.states import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,15 +87,24 @@ FROM (SELECT value ->> 0 AS id, value ->> 1 AS count, value ->> 2 AS deadline FR
 WHERE jobs_execution.id = c.id AND status = 'queued'
 """
 
-_TAKE_JOBS = """
+_HEARD = f"(x.attempt = 1 AND {heard(EventType.STARTED, 'x.product_id')})"
+
+_TAKE_JOBS = f"""
 UPDATE jobs_job AS j
 SET status = CASE WHEN j.paused_at IS NOT NULL THEN 'paused' ELSE 'running' END,
     started_at = x.run_started_at, completed_at = NULL, scheduled_at = x.scheduled_at,
     execution_count = max(j.execution_count, x.number), retry_count = x.retry_count,
-    next_attempt_at = NULL, updated_at = %(now)s
+    next_attempt_at = NULL, event_seq = j.event_seq + {_HEARD}, updated_at = %(now)s
 FROM (SELECT e.* FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value ->> 0) AS x
 WHERE j.id = x.job_id
-"""
+"""  # noqa: S608 - made of our own texts
+
+_TAKE_EVENTS = f"""
+INSERT INTO jobs_jobevent ({COLUMNS})
+SELECT j.id, j.event_seq, 'job.started', j.status, x.number, '', NULL, %(now)s, 1, {about_job("sqlite")}
+FROM json_each(%(runs)s) AS c JOIN jobs_execution x ON x.id = c.value ->> 0 JOIN jobs_job j ON j.id = x.job_id
+WHERE {_HEARD}
+"""  # noqa: S608 - the same
 
 _TAKEN = """
 SELECT e.id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
@@ -143,6 +154,7 @@ def claim(
         )
         sql.execute(_TAKE_RUNS, values)
         sql.execute(_TAKE_JOBS, values)
+        sql.execute(_TAKE_EVENTS, values)
         sql.execute(_TAKEN, values)
         rows = sql.fetchall()
     return [(*row[:5], to_ms(row[5].replace(tzinfo=UTC)), UUID(row[6]), *row[7:]) for row in rows]
@@ -176,11 +188,14 @@ FROM (SELECT x.* FROM json_each(%(runs)s) AS c JOIN jobs_execution x ON x.id = c
 WHERE j.id = e.job_id
 """
 
-_FINISH_EVENTS = """
-INSERT INTO jobs_jobevent (job_id, seq, type, status, number, actor, at)
-SELECT j.id, j.event_seq, 'job.' || e.status, j.status, e.number, '', %(now)s
-FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value JOIN jobs_job j ON j.id = e.job_id
-"""
+_FINISH_EVENTS = f"""
+INSERT INTO jobs_jobevent ({COLUMNS})
+SELECT o.id, o.event_seq, o.type, o.status, o.number, '', NULL, %(now)s, o.about IS NOT NULL, o.about
+FROM (SELECT j.id, j.event_seq, 'job.' || e.status AS type, j.status, e.number,
+             CASE WHEN {heard("'job.' || e.status", "j.product_id")}
+                  THEN {about_job("sqlite", error="nullif(e.error, '')")} END AS about
+      FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value JOIN jobs_job j ON j.id = e.job_id) AS o
+"""  # noqa: S608 - made of our own texts
 
 
 def finish(connection: BaseDatabaseWrapper, outcomes: Sequence[Finished]) -> set[int]:
