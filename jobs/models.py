@@ -208,6 +208,7 @@ class Execution(models.Model):
     finished_at = models.DateTimeField(null=True)
     result = models.JSONField(null=True)
     steps = models.JSONField(null=True)  # what its attempts have done, by name: kept for the next one
+    target = models.JSONField(null=True)  # that it began with, where its job's is another by now; null: its job's
     code = models.CharField(max_length=60, blank=True, default="")
     error = models.TextField(blank=True, default="")
     retryable = models.BooleanField(null=True)

@@ -129,7 +129,7 @@ e AS (
   FROM c
   WHERE x.id = c.id AND x.status || '' = 'queued'
   RETURNING x.id, x.fence, x.number, x.attempt, x.retry_count, x.scheduled_at, x.run_started_at,
-            x.job_id, x.priority, x.due_at
+            x.job_id, x.priority, x.due_at, x.namespace, x.target
 ),
 j AS (
   UPDATE jobs_job j
@@ -140,8 +140,8 @@ j AS (
   FROM e
   WHERE j.id = e.job_id
   RETURNING e.id AS run_id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
-            j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session, j.cache,
-            j.retries, j.retry_config, j.timeout, e.priority, e.due_at
+            j.id, j.product_id, j.environment_id, e.namespace, coalesce(e.target, j.target) AS target, j.input, j.session,
+            j.cache, j.retries, j.retry_config, j.timeout, e.priority, e.due_at
 )
 SELECT keyed.waiting, j.run_id, j.fence, j.number, j.attempt, j.retry_count,
        (extract(epoch FROM j.scheduled_at) * 1000)::bigint, j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session,
