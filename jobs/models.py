@@ -472,6 +472,7 @@ class Operation(models.Model):
     total = models.BigIntegerField(null=True)  # jobs that matched; null until they are counted
     count = models.BigIntegerField(default=0)
     skipped = models.BigIntegerField(default=0)
+    passed_over = models.JSONField(default=dict)  # why → how many of the skipped
     errors = models.JSONField(default=list)  # the first jobs that could not be done for another reason than their state
     status = models.CharField(max_length=10, default="running")  # completed, aborted
     free_at = models.DateTimeField()

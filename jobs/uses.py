@@ -66,7 +66,7 @@ def _beginning(part: Part) -> int:
     runs = Execution.objects.filter(job__in=redefined, status__in=sorted(OPEN_RUN), target__isnull=False)
     rows = runs.values_list("namespace", "target", "job__namespace", "job__target")
     return sum(
-        any(named.is_in(namespace, target) for named in part.named)
+        any(named.is_in(namespace, target or {}) for named in part.named)
         and not any(named.is_in(namespace_now, target_now) for named in part.named)
         for namespace, target, namespace_now, target_now in rows.iterator(chunk_size=500)
     )
