@@ -15,7 +15,6 @@ from pytest_django import Settings
 
 from core.clock import database_now
 from core.times import to_ms
-from jobs.api.urls import urlpatterns
 from jobs.lifecycle.promote import promote_due
 from jobs.models import Job
 from tests.conformance.world import claim_one, complete, fail
@@ -363,7 +362,7 @@ def test_each_row_is_cited_by_a_test() -> None:
             cited |= set(range(found[0], found[1] + 1)) if " to " in numbers else set(found)
 
     expected = set(ROWS) - ASK_FOR_NOTHING
-    if not any("webhook" in str(route.pattern) for route in urlpatterns):
+    if "webhooks" not in (TESTS.parent / "ductape_jobs" / "urls.py").read_text():
         expected -= OF_WEBHOOKS
     assert {number: ROWS[number] for number in sorted(expected - cited)} == {}
     assert cited <= set(ROWS)
