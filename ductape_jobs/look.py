@@ -31,14 +31,15 @@ def _icon(request: HttpRequest) -> str:
     return static("backoffice/favicon.svg")
 
 
-def _link(title: str, icon: str, model: str, *, page: str = "changelist") -> dict[str, Any]:
-    """An item of the sidebar, shown to who may see the model."""
+def _link(title: str, icon: str, model: str, *, page: str = "changelist", seen_with: str = "") -> dict[str, Any]:
+    """An item of the sidebar, shown to who may see the model, or the one that is named instead."""
     app, name = model.split(".")
+    of = (seen_with or model).replace(".", ".{}_", 1)
     route = f"admin:{app}_{name}_{page}" if page == "changelist" else f"admin:{page}"
 
     def may_see(request: HttpRequest) -> bool:
         user = request.user
-        return bool(user.has_perm(f"{app}.view_{name}") or user.has_perm(f"{app}.change_{name}"))
+        return bool(user.has_perm(of.format("view")) or user.has_perm(of.format("change")))
 
     return {"title": title, "icon": icon, "link": reverse_lazy(route), "permission": may_see}
 
@@ -64,6 +65,7 @@ UNFOLD: dict[str, Any] = {
                     {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
                     _link("Jobs", "work", "jobs.job"),
                     _link("Runs", "list_alt", "jobs.execution"),
+                    _link("Operations", "checklist", "jobs.operation", seen_with="jobs.job"),
                     _link("Holds", "front_hand", "jobs.hold"),
                 ]
             },

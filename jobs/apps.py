@@ -18,9 +18,16 @@ class JobsConfig(AppConfig):
         from executors.catalog import usage
 
         usage.ask(_unfinished_jobs)
+        usage.ask_for_definitions(_definitions)
 
 
 def _unfinished_jobs(part: Part) -> int:
     from jobs.uses import unfinished_jobs  # when it is asked: a worker never does
 
     return unfinished_jobs(part)
+
+
+def _definitions(part: Part) -> list[str]:
+    from jobs.uses import definitions  # as above
+
+    return definitions(part)

@@ -208,6 +208,7 @@ class Execution(models.Model):
     finished_at = models.DateTimeField(null=True)
     result = models.JSONField(null=True)
     steps = models.JSONField(null=True)  # what its attempts have done, by name: kept for the next one
+    target = models.JSONField(null=True)  # that it began with, where its job's is another by now; null: its job's
     code = models.CharField(max_length=60, blank=True, default="")
     error = models.TextField(blank=True, default="")
     retryable = models.BooleanField(null=True)
@@ -472,6 +473,7 @@ class Operation(models.Model):
     total = models.BigIntegerField(null=True)  # jobs that matched; null until they are counted
     count = models.BigIntegerField(default=0)
     skipped = models.BigIntegerField(default=0)
+    passed_over = models.JSONField(default=dict)  # why → how many of the skipped
     errors = models.JSONField(default=list)  # the first jobs that could not be done for another reason than their state
     status = models.CharField(max_length=10, default="running")  # completed, aborted
     free_at = models.DateTimeField()

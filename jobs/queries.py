@@ -75,6 +75,7 @@ class JobFilter:
     """
 
     environment_ids: frozenset[int] | None
+    job_ids: tuple[UUID, ...] | None = None  # only of these
     statuses: frozenset[JobStatus] = frozenset()
     recurring: bool | None = None
     namespace: str | None = None
@@ -84,6 +85,7 @@ class JobFilter:
     labels: tuple[tuple[str, str], ...] = ()
     queue: str | None = None
     q: str | None = None
+    search: str | None = None  # as an operator types it: `found_by`
     last_run_status: str | None = None
     consecutive_failures: int | None = None  # so many or more, up to the last run
     retrying: bool | None = None
@@ -159,12 +161,43 @@ def matching(wanted: JobFilter) -> QuerySet[Job]:
         jobs = jobs.filter(consecutive_failures__gte=wanted.consecutive_failures)
     if wanted.retrying is not None:
         jobs = jobs.filter(next_attempt_at__isnull=not wanted.retrying)
+    if wanted.job_ids is not None:
+        jobs = jobs.filter(pk__in=wanted.job_ids)
     for condition in (*_times(wanted), *_target(wanted.target)):
         jobs = jobs.filter(condition)
     jobs = _with_words(jobs, wanted.q)
+    if wanted.search:
+        jobs = found_by(jobs, wanted.search)
     for key, value in wanted.labels:
         jobs = _labelled(jobs, key, value)
     return jobs
+
+
+def found_by(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
+    """By id, target (`mail`, `mail:send`), label (`key:value`), unique key, or words as `q` finds them."""
+    key = job_key(term)
+    if key is not None:
+        return jobs.filter(pk=key)
+    name, colon, value = term.partition(":")
+    if not colon:
+        return jobs.filter(pk__in=_ids_matching(q=term))
+    labelled = Q(pk__in=_ids_matching(labels=((name, value),)))
+    return jobs.filter(Q(unique_key=term) | Q(pk__in=_ids_matching(target=term)) | labelled)
+
+
+def job_key(text: str) -> UUID | None:
+    """The key of a `job_…`, or of a bare UUID, or None."""
+    found = decode("job", text)
+    if found is None:
+        try:
+            found = UUID(text)
+        except ValueError:
+            return None
+    return found
+
+
+def _ids_matching(**wanted: Any) -> QuerySet[Job, Any]:
+    return matching(JobFilter(environment_ids=None, **wanted)).values("pk")
 
 
 def _times(wanted: JobFilter) -> list[Q]:
@@ -226,6 +259,8 @@ def _branches(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Job]]:
     One part for each environment and state, where these are few; a part for `queued` or `running`
     is driven by the open runs, which are few when such jobs are rare among the others.
     """
+    if wanted.job_ids is not None:
+        return [jobs]
     statuses = wanted.statuses or _implied(wanted)
     environments: Sequence[int] | None = None
     if wanted.environment_ids is not None:

@@ -1,4 +1,4 @@
-"""Which unfinished jobs need a part of a catalog. Reads only."""
+"""Which unfinished jobs, and which definitions of jobs, need a part of a catalog. Reads only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from executors.catalog.usage import Named, Part
 from executors.expressions import references_anywhere
 from executors.sessions.counting import Held
 from jobs.lifecycle.create import session_place
-from jobs.models import Job
+from jobs.models import Execution, Job, JobDefinition
+from jobs.operations.event_types import EVENT_TYPES
 from jobs.queries import JobFilter, count_jobs
-from jobs.states import FINAL, JobStatus
+from jobs.states import FINAL, OPEN_RUN, JobStatus
 
 MOST_OPENED = 10_000  # that are found in sessions and inputs; past that nobody waits for an exact number
 UNFINISHED = frozenset(JobStatus) - FINAL
@@ -37,6 +38,18 @@ def unfinished_jobs(part: Part) -> int:
     return _targeting(part) + (_referring(part) if part.references else 0)
 
 
+def definitions(part: Part) -> list[str]:
+    """The tags of the definitions whose event needs it."""
+    if part.product_id is None:
+        return []
+    rows = JobDefinition.objects.filter(product_id=part.product_id).values_list("tag", "event_type", "target")
+    return [
+        tag
+        for tag, event_type, target in rows.iterator(chunk_size=500)
+        if any(named.is_in(EVENT_TYPES[event_type].namespace, target) for named in part.named)
+    ]
+
+
 def _targeting(part: Part) -> int:
     """Of those whose target is one of `named`."""
     total = 0
@@ -44,7 +57,19 @@ def _targeting(part: Part) -> int:
         wanted = JobFilter(environment_ids=part.environment_ids, statuses=UNFINISHED, namespace=namespace)
         of_it = [named for named in part.named if namespace in named.namespaces]
         total += sum(count_jobs(wanted, also=condition) for condition in _conditions(of_it))
-    return total
+    return total + _beginning(part)
+
+
+def _beginning(part: Part) -> int:
+    """Of those whose open run has begun with it, and whose definition has had them run something else since."""
+    redefined = Job.objects.filter(environment_id__in=part.environment_ids, open_definition__isnull=False)
+    runs = Execution.objects.filter(job__in=redefined, status__in=sorted(OPEN_RUN), target__isnull=False)
+    rows = runs.values_list("namespace", "target", "job__namespace", "job__target")
+    return sum(
+        any(named.is_in(namespace, target or {}) for named in part.named)
+        and not any(named.is_in(namespace_now, target_now) for named in part.named)
+        for namespace, target, namespace_now, target_now in rows.iterator(chunk_size=500)
+    )
 
 
 def _conditions(listed: list[Named]) -> Iterator[Q]:

@@ -6,7 +6,7 @@ Owns what needs a part. Who that is in jobs is asked through `executors.catalog.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,13 @@ from core.tenancy.models import Environment
 from executors.catalog import declarations, kinds
 from executors.catalog.models import Cache, Component, Connection, SavedEvent, Secret, SessionConfig
 from executors.catalog.sealed import open_sealed
-from executors.catalog.usage import Named, Part, uses
+from executors.catalog.usage import Named, Part, definitions, uses
 from executors.catalog.values import Unreadable
 from executors.expressions import Reference, references_anywhere
 from executors.providers.feature.needing import named_feature, steps_of, with_features
 from executors.providers.feature.plan import Step
 
+MOST_NAMED = 8  # definitions in a sentence
 _OF_AN_APP = frozenset({"variables", "constants"})  # which it holds for whoever refers to them
 
 Row = Component | Connection | SavedEvent | Secret | SessionConfig | Cache | Environment
@@ -60,7 +61,8 @@ class Removal:
         self._read_held: dict[int, list[tuple[Reference, frozenset[Reference]]]] = {}
 
     def refuse_used(self, row: Row, path: str = "") -> None:
-        """Raise Conflict with the number of unfinished jobs that need it; `path` is where a document says it.
+        """Raise Conflict with the number of unfinished jobs and the definitions that need it; `path` is where a
+        document says it.
 
         An environment keeps the history of its jobs: those that have ended count too.
         """
@@ -136,6 +138,7 @@ class Removal:
             told=told,
             environment_ids=self._environments if environment_id is None else frozenset({environment_id}),
             named=with_features([_named(component, event)], self._steps),
+            product_id=self._product_id if environment_id is None else None,
         )
 
     def _environments_of(self, secret: Secret) -> frozenset[int]:
@@ -237,12 +240,32 @@ def _values(app: Component, environment_id: int) -> Iterator[tuple[str, str, Any
 
 
 def _refuse(parts: list[Part], path: str) -> None:
-    if count := sum(map(uses, parts)):
-        needing = "an unfinished job needs" if count == 1 else f"{count} unfinished jobs need"
-        way_out = "cancel what is not to run any more, or remove it all the same with force=true"
-        raise _in_use(f"{needing} {parts[0]}: {way_out}", count, path)
+    count = sum(map(uses, parts))
+    tags = sorted({tag for part in parts for tag in definitions(part)})
+    if not count and not tags:
+        return
+    who = [_counted(count)] if count else []
+    who += [_listed(tags)] if tags else []
+    needing = f"{' and '.join(who)} {'needs' if count + len(tags) == 1 else 'need'}"
+    ways_out = ["cancel what is not to run any more"] if count else []
+    ways_out += (
+        ["change or delete the definition" if len(tags) == 1 else "change or delete the definitions"] if tags else []
+    )
+    detail = f"{needing} {parts[0]}: {', '.join(ways_out)}, or remove it all the same with force=true"
+    raise _in_use(detail, count, path, tags)
 
 
-def _in_use(detail: str, count: int, path: str) -> Conflict:
+def _counted(jobs: int) -> str:
+    return "an unfinished job" if jobs == 1 else f"{jobs} unfinished jobs"
+
+
+def _listed(tags: list[str]) -> str:
+    shown = ", ".join(map(repr, tags[:MOST_NAMED]))
+    more = f" and {len(tags) - MOST_NAMED} more" if len(tags) > MOST_NAMED else ""
+    return f"definition {shown}" if len(tags) == 1 else f"definitions {shown}{more}"
+
+
+def _in_use(detail: str, count: int, path: str, tags: Sequence[str] = ()) -> Conflict:
     errors = [FieldError(path, "in_use", detail)] if path else []
-    return Conflict(detail, code="in_use", errors=errors, extra={"jobs": count})
+    named = {"definitions": list(tags)} if tags else {}
+    return Conflict(detail, code="in_use", errors=errors, extra={"jobs": count, **named})

@@ -37,7 +37,10 @@ class Named:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
     """What may be needed in some environments: by jobs whose target is one of `named`, or whose input holds one of
-    `references`; a session configuration or a cache by jobs that run with it; an environment by all jobs in it."""
+    `references`; a session configuration or a cache by jobs that run with it; an environment by all jobs in it.
+
+    What is one in all environments may be needed by definitions of jobs as well, which have none: of `product_id`.
+    """
 
     kind: str
     tag: str
@@ -45,14 +48,17 @@ class Part:
     environment_ids: frozenset[int]
     named: frozenset[Named] = frozenset()
     references: frozenset[Reference] = frozenset()
+    product_id: int | None = None  # None: no definition names it
 
     def __str__(self) -> str:
         return self.told
 
 
 Count = Callable[[Part], int]
+Tags = Callable[[Part], list[str]]
 
 _counts: list[Count] = []
+_tags: list[Tags] = []
 
 
 def ask(count: Count) -> None:
@@ -61,6 +67,17 @@ def ask(count: Count) -> None:
         _counts.append(count)
 
 
+def ask_for_definitions(tags: Tags) -> None:
+    """From now on, ask this too which definitions of jobs name a part."""
+    if tags not in _tags:
+        _tags.append(tags)
+
+
 def uses(part: Part) -> int:
     """How many unfinished things use it. May query."""
     return sum(count(part) for count in _counts)
+
+
+def definitions(part: Part) -> list[str]:
+    """The tags of the definitions of jobs that name it, in order. May query."""
+    return sorted({tag for tags in _tags for tag in tags(part)})

@@ -5,8 +5,8 @@ Nothing here writes a row: lists and pages read, buttons call `jobs.operations`.
 
 from django.contrib import admin
 
-from jobs.admin import audit, executions, holds, jobs, periodic, processes
+from jobs.admin import audit, executions, holds, jobs, operations, periodic, processes
 
-__all__ = ["audit", "executions", "holds", "jobs", "periodic", "processes"]
+__all__ = ["audit", "executions", "holds", "jobs", "operations", "periodic", "processes"]
 
 admin.site.index_template = "jobs/admin/dashboard.html"  # unfold's hook in the settings fills it

@@ -24,8 +24,9 @@ from core.backoffice.words import badge, moment
 from core.clock import database_now
 from core.tenancy.models import AuditEntry
 from core.times import from_ms, to_ms
-from jobs.admin.shown import job_key, job_link
+from jobs.admin.shown import job_link
 from jobs.models import JobEvent
+from jobs.queries import job_key
 
 ON_A_PAGE = 50
 READ_AT_ONCE = 5_000  # newest job events among which those that somebody asked for are looked for

@@ -21,8 +21,9 @@ from jobs.admin.filters import (
     TriggerFilter,
 )
 from jobs.admin.job_page import run_url
-from jobs.admin.shown import duration_ms, job_key, job_name, lateness_ms, target_name
+from jobs.admin.shown import duration_ms, job_name, lateness_ms, target_name
 from jobs.models import Execution
+from jobs.queries import job_key
 
 _LISTED = (
     "job__target", "job__tz", "job_id", "number", "trigger", "status", "scheduled_at", "due_at", "queue", "code", "error",

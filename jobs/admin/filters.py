@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from core.tenancy.models import Environment, Product
 from executors import registry
 from jobs.models import RARE_STATUSES, Execution, Worker
+from jobs.queries import JobFilter
 from jobs.states import JobStatus, RunStatus, Trigger
 
 MOST_CHOICES = 200
@@ -153,6 +154,10 @@ class TriggerFilter(_Filter):
         return [(trigger, trigger) for trigger in Trigger]
 
 
+_OF_THE_LIST = frozenset({"p", "o", "all", "_changelist_filters"})  # where one is in it, not what is in it
+_NARROWING = frozenset(
+    {"status", "last_run", "failures", "retrying", "recurring", "product", "env", "namespace", "queue", "q"}
+)
 JOB_FILTERS = (
     StatusFilter,
     LastRunFilter,
@@ -170,3 +175,43 @@ def known_queues() -> set[str]:
     """The queues of the settings, and those that live workers serve."""
     served = Worker.objects.filter(settled=False).values_list("queues", flat=True)[:MOST_CHOICES]
     return {*settings.QUEUES, *settings.ISOLATED_QUEUES, *(queue for queues in served for queue in queues)}
+
+
+class NoOperation(ValueError):
+    """The list is not narrowed, or by a parameter that an operation does not know."""
+
+
+def job_filter(parameters: Mapping[str, str]) -> JobFilter:
+    """What the jobs' list is narrowed to, in the words of an operation. Raises NoOperation."""
+    given = {name: value for name, value in parameters.items() if value.strip() and name not in _OF_THE_LIST}
+    unknown = sorted(given.keys() - _NARROWING)
+    if unknown:
+        raise NoOperation(f"{', '.join(unknown)} in the address is none of the filters")
+    if not given:
+        raise NoOperation("no filter is set, and every job of every product is too many: set one, or search")
+    status, failures = given.get("status"), given.get("failures")
+    impossible = (status is not None and status not in set(JobStatus)) or (
+        failures is not None and failures not in set(map(str, FAILURES))
+    )
+    return JobFilter(
+        environment_ids=frozenset() if impossible else _environment_ids(given.get("product"), given.get("env")),
+        statuses=frozenset({JobStatus(status)}) if status is not None and not impossible else frozenset(),
+        recurring=given["recurring"] == "yes" if "recurring" in given else None,
+        namespace=given.get("namespace"),
+        queue=given.get("queue"),
+        search=given["q"].strip() if "q" in given else None,
+        last_run_status=given.get("last_run"),
+        consecutive_failures=int(failures) if failures is not None and not impossible else None,
+        retrying=True if "retrying" in given else None,
+    )
+
+
+def _environment_ids(product: str | None, slug: str | None) -> frozenset[int] | None:
+    if product is None and slug is None:
+        return None
+    rows = Environment.objects.all()
+    if product is not None:
+        if not (product.isascii() and product.isdigit() and len(product) < 19):
+            return frozenset()
+        rows = rows.filter(product_id=int(product))
+    return frozenset((rows if slug is None else rows.filter(slug=slug)).values_list("pk", flat=True))

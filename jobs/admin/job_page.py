@@ -22,10 +22,11 @@ from core.errors import ApiError
 from core.times import MICROSECOND, from_ms
 from core.zones import zone
 from jobs.admin import reschedule, verbs
-from jobs.admin.shown import duration_ms, job_key, job_name, job_url, lateness_ms, schedule_words, target_name
+from jobs.admin.shown import duration_ms, job_name, job_url, lateness_ms, schedule_words, target_name
 from jobs.admin.steps import steps_of, summary
 from jobs.lifecycle.create import schedule_of
 from jobs.models import Execution, Job, JobEvent
+from jobs.queries import job_key
 from jobs.schedule import preview
 from jobs.states import FINAL, OPEN_RUN, Verb
 

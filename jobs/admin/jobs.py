@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -16,9 +16,9 @@ from core.backoffice.words import NOTHING, badge, moment, relative
 from core.clock import database_now
 from jobs.admin import job_page, many, reschedule
 from jobs.admin.filters import JOB_FILTERS
-from jobs.admin.shown import job_key, job_name, job_url, next_time, schedule_words, target_name
+from jobs.admin.shown import job_name, job_url, next_time, schedule_words, target_name
 from jobs.models import Job
-from jobs.queries import JobFilter, matching
+from jobs.queries import found_by
 from jobs.states import JobStatus, Verb
 
 # Large, and in no list.
@@ -56,7 +56,7 @@ class JobAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        return (search(queryset, search_term.strip()) if search_term.strip() else queryset), False
+        return (found_by(queryset, search_term.strip()) if search_term.strip() else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         acting = path(
@@ -138,19 +138,3 @@ class JobAdmin(ReadOnlyAdmin):
     def failures(self, job: Job) -> SafeString | str:
         """How many runs failed in a row, up to the last one."""
         return format_html('<span class="bad">{}</span>', job.consecutive_failures) if job.consecutive_failures else ""
-
-
-def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
-    """By id, target (`mail`, `mail:send`), label (`key:value`), unique key, or words that `queries` looks for."""
-    key = job_key(term)
-    if key is not None:
-        return jobs.filter(pk=key)
-    name, colon, value = term.partition(":")
-    if not colon:
-        return jobs.filter(pk__in=_matching(q=term))
-    either = Q(unique_key=term) | Q(pk__in=_matching(target=term)) | Q(pk__in=_matching(labels=((name, value),)))
-    return jobs.filter(either)
-
-
-def _matching(**wanted: Any) -> QuerySet[Job, Any]:
-    return matching(JobFilter(environment_ids=None, **wanted)).values("pk")

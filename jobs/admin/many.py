@@ -1,35 +1,40 @@
-"""The same verbs for the rows that are ticked in the list, one operation after the other.
+"""The same verbs for many jobs: those that are ticked, or all that the list's filters find.
 
-Each job is asked for by itself, as a single call would: one in the wrong state is passed over and
-told, and stops none of the others.
+They are asked for as one operation, as the API's …-many calls are (`jobs.operations.many`): each job by itself, as a
+single call would, those in the wrong state passed over and told; what takes long goes on in the background, with a
+page of its own. All that a filter finds is asked for twice, the second time with what would become of it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from core.backoffice.pages import actor_of
-from core.errors import ApiError, NotFound
+from core.backoffice.pages import actor_of, tell
+from core.errors import ApiError
 from jobs.admin import verbs
+from jobs.admin.filters import NoOperation, job_filter
+from jobs.admin.operations import operation_url, summary
 from jobs.admin.shown import job_name, target_name
 from jobs.models import Job
-from jobs.states import Verb
+from jobs.operations import many
+from jobs.operations.many import Asked
+from jobs.queries import JobFilter
+from jobs.states import JobStatus, Verb
 
 if TYPE_CHECKING:
     from jobs.admin.jobs import JobAdmin
 
-MOST_AT_ONCE = 1_000  # jobs of one click; the API's …-many calls take any number
+PATIENCE_SECONDS = 5.0  # what is not done by then goes on in the background
 MOST_NAMED = 20  # on the page that asks to confirm
 
 OFFERED = verbs.OFFERED
@@ -42,13 +47,17 @@ def action(verb: Verb) -> Action:
     def act(page: JobAdmin, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
         if not page.has_act_permission(request, verb=verb):
             raise PermissionDenied
-        if verbs.described(verb).confirmed and "confirmed" not in request.POST:
-            return _confirm(page, request, verb, queryset)
-        ids = list(queryset.order_by("-id").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
-        reason = request.POST.get("reason", "").strip()
-        messages.info(request, ask_many(verb, ids[:MOST_AT_ONCE], actor=actor_of(request), reason=reason))
-        if len(ids) > MOST_AT_ONCE:
-            messages.warning(request, f"Only the newest {MOST_AT_ONCE} were taken: do it again for the others")
+        try:
+            asked = _asked(request, verb, queryset)
+            if "confirmed" in request.POST:
+                return _begin(request, asked)
+            if verbs.described(verb).confirmed or _is_across(request):
+                return _confirm(page, request, asked, queryset)
+            return _begin(request, asked)
+        except NoOperation as error:
+            messages.error(request, f"Not done: {error}")
+        except ApiError as error:
+            tell(request, error, "Not done")
         return None
 
     act.__name__ = f"{verb}_jobs"
@@ -57,47 +66,70 @@ def action(verb: Verb) -> Action:
     return act
 
 
-def ask_many(verb: Verb, ids: Iterable[UUID], *, actor: str, reason: str = "") -> str:
-    """Do it to each; "12 cancelled, 3 passed over (2 already completed, 1 gone)"."""
-    count = 0
-    passed: Counter[str] = Counter()
-    for job_id in ids:
-        try:
-            verbs.ask(verb, job_id, actor=actor, reason=reason)
-        except NotFound:
-            passed["gone"] += 1
-        except ApiError as error:
-            passed[_why(error)] += 1
-        else:
-            count += 1
-    summary = f"{count} {verbs.done(verb)}"
-    if passed:
-        why = ", ".join(f"{number} {reason}" if len(passed) > 1 else reason for reason, number in passed.most_common())
-        summary += f", {passed.total()} passed over ({why})"
-    return summary
+def _is_across(request: HttpRequest) -> bool:
+    return request.POST.get("select_across") == "1"
 
 
-def _why(error: ApiError) -> str:
-    if error.code == "not_recurring":
-        return "not recurring"
-    found = error.extra.get("status_found")
-    return f"already {found}" if found in {"completed", "failed", "cancelled"} else str(found or error.detail)
+def _asked(request: HttpRequest, verb: Verb, queryset: QuerySet[Job]) -> Asked:
+    """Raises NoOperation. Of ticked jobs those in the wrong state are asked too, to tell why they are passed over."""
+    if _is_across(request):
+        wanted = job_filter(request.GET.dict())
+    else:
+        ids = tuple(sorted(queryset.order_by().values_list("pk", flat=True)))
+        wanted = JobFilter(environment_ids=None, job_ids=ids, statuses=frozenset(JobStatus))
+    return Asked(
+        verb=verb,
+        wanted=wanted,
+        arguments=_arguments(verb, request.POST.get("reason", "").strip()),
+        actor=actor_of(request),
+        product_id=None,
+        environment_ids=None,
+    )
 
 
-def _confirm(page: JobAdmin, request: HttpRequest, verb: Verb, queryset: QuerySet[Job]) -> HttpResponse:
+def _arguments(verb: Verb, reason: str) -> dict[str, Any]:
+    match verb:
+        case Verb.CANCEL:
+            return {"reason": reason}
+        case Verb.DELETE:
+            return {"force": True}
+    return {}
+
+
+def _begin(request: HttpRequest, asked: Asked) -> HttpResponse | None:
+    """Do it; to the operation's page where it goes on, or was only to count, else back to the list."""
+    if "only_count" in request.POST:
+        asked = replace(asked, dry_run=True)
+    operation = many.start(asked, patience=PATIENCE_SECONDS)
+    if operation.finished_at is not None and not operation.dry_run:
+        messages.info(request, summary(operation))
+        return None
+    return HttpResponseRedirect(operation_url(operation))
+
+
+def _confirm(page: JobAdmin, request: HttpRequest, asked: Asked, queryset: QuerySet[Job]) -> HttpResponse:
     jobs = list(queryset.order_by("-id")[: MOST_NAMED + 1])
+    tried = many.try_out(asked)
+    across = _is_across(request)
+    label = verbs.label(asked.verb)
     context: dict[str, Any] = {
         **page.admin_site.each_context(request),
         "opts": page.opts,
-        "title": f"{verbs.label(verb)} the selected jobs",
+        "title": f"{label} all that the filter finds" if across else f"{label} the selected jobs",
         "jobs": [(job_name(job.pk), target_name(job.target), job.status) for job in jobs[:MOST_NAMED]],
         "more": len(jobs) > MOST_NAMED,
-        "verb": verbs.described(verb),
-        "back": reverse("admin:jobs_job_changelist"),
-        "running": any(job.status == "running" for job in jobs),
-        "action": f"{verb}_jobs",
+        "verb": verbs.described(asked.verb),
+        "back": f"{reverse('admin:jobs_job_changelist')}?{request.GET.urlencode()}".rstrip("?"),
+        "running": asked.verb is Verb.DELETE and queryset.filter(status=JobStatus.RUNNING).exists(),
+        "tried": None if tried is None else summary(tried),
+        "found": "" if tried is not None else _at_least(many.found(asked)),
+        "action": f"{asked.verb}_jobs",
         "checkbox_name": ACTION_CHECKBOX_NAME,
         "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-        "across": request.POST.get("select_across", "0"),
+        "across": "1" if across else "0",
     }
     return TemplateResponse(request, "jobs/admin/confirm.html", context)
+
+
+def _at_least(count: int) -> str:
+    return f"More than {many.MOST_AT_ONCE}" if count > many.MOST_AT_ONCE else str(count)

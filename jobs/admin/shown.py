@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.backoffice.words import NOTHING, span_ms
-from core.ids import decode, encode
+from core.ids import encode
 from jobs.models import Execution, Job
 from jobs.schedule.sentence import describe_cron
 from jobs.states import OPEN_RUN
@@ -21,17 +21,6 @@ from jobs.states import OPEN_RUN
 def job_name(job_id: UUID) -> str:
     """`job_…`, as callers know it."""
     return encode("job", job_id)
-
-
-def job_key(text: str) -> UUID | None:
-    """The key of a `job_…`, or of a bare UUID, or None."""
-    found = decode("job", text)
-    if found is None:
-        try:
-            found = UUID(text)
-        except ValueError:
-            return None
-    return found
 
 
 def job_url(job_id: UUID) -> str:

@@ -74,7 +74,7 @@ class AbortView(APIView):
         Reader(body_of(request), "", problems, set())
         problems.raise_if_any()
         principal = principal_of(request)
-        many.abort(_visible(principal, operation_id).pk)
+        many.abort(_visible(principal, operation_id).pk, actor=principal.name)
         return Response(_shape(_visible(principal, operation_id)))
 
 

@@ -194,11 +194,18 @@ def _open_runs_of(
     """The rows that this job's due occurrences become; the job's own columns are moved along.
 
     With `misfire: all` the oldest missed occurrence is opened and the job stays due: the rest
-    follow one after the other, each when the one before has ended.
+    follow one after the other, each when the one before has ended. Under a hold, which lets none end, they
+    collapse into the one that waits, all of them in one look.
     """
     assert job.next_run_at is not None  # next_due_at is only set together with it
     schedule = schedule_of(job)
-    plan = plan_promotion(schedule, next_run_at=job.next_run_at, now=now, job_id=job.pk if jittered else None)
+    plan = plan_promotion(
+        schedule,
+        next_run_at=job.next_run_at,
+        now=now,
+        job_id=job.pk if jittered else None,
+        at_once=job.misfire == "all" and _covered(job, holds),
+    )
     rows: list[Execution] = []
     if plan.missed is not None:
         rows += _never_ran(job, RunStatus.MISSED, MISSED, plan.missed, ears, now)

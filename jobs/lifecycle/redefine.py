@@ -22,10 +22,9 @@ from jobs.lifecycle.promote import give_up, has_room, tell_end
 from jobs.lifecycle.rows import lock_job, move_job, open_runs, record_event
 from jobs.models import Execution, Job
 from jobs.schedule import Schedule, due_at, next_occurrence
-from jobs.states import FINAL, OPEN_RUN, EventType, RunStatus
+from jobs.states import FINAL, OPEN_RUN, EventType
 
 REDEFINED = "its definition changed before it was made up for"
-_NOT_RUNNING = sorted(OPEN_RUN - {RunStatus.RUNNING})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +49,8 @@ def redefine(job_id: UUID, new: Redefined, *, actor: str = "") -> Intervened | N
     if job.status in FINAL:
         return None
     runs = open_runs([job.pk]).get(job.pk, [])
+    if new.namespace is not None:
+        _keep_what_has_begun(job, new.namespace)
     schedule = _changed(job, new, now)
     other_grid = new.every is not None
     if other_grid:
@@ -76,13 +77,18 @@ def redefine(job_id: UUID, new: Redefined, *, actor: str = "") -> Intervened | N
             "completed_at": job.completed_at or now if ends else job.completed_at,
         },
     )
-    if new.namespace is not None:  # what a claim and a hold look at
-        Execution.objects.filter(job_id=job.pk, status__in=_NOT_RUNNING).update(namespace=new.namespace)
     data = {"definition": job.definition, **({"first": to_ms(upcoming)} if upcoming is not None else {})}
     record_event(job, EventType.RESCHEDULED, now=now, actor=actor, data=data)
     if ends:
         tell_end(job, now=now)
     return Intervened(job, woken=job.status not in FINAL)
+
+
+def _keep_what_has_begun(job: Job, namespace: str) -> None:
+    """A run that has begun goes on, in all its attempts, with what it began with; what has not is of the new event."""
+    of_job = Execution.objects.filter(job_id=job.pk, status__in=sorted(OPEN_RUN))
+    of_job.filter(run_started_at__isnull=False, target__isnull=True).update(target=job.target)
+    of_job.filter(run_started_at__isnull=True).update(namespace=namespace)  # what a claim and a hold look at
 
 
 def _changed(job: Job, new: Redefined, now: datetime) -> Schedule:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -31,17 +32,19 @@ from jobs.models import Operation
 from jobs.operations import reschedule
 from jobs.operations.selection import kept, read_kept, select
 from jobs.queries import JobFilter
-from jobs.states import Verb
+from jobs.states import FINAL, Verb
 
 logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 10_000  # jobs that are done before the call is answered
 PATIENCE_SECONDS = 50.0  # a caller that waits for longer may have gone
 CHUNK = 50  # jobs of one transaction: outcomes of their runs wait for it
+MOST_TRIED = 500  # jobs that are asked what they would do while somebody waits for a page
 TURN_SECONDS = 5.0  # in the background, until the next operation has its turn
 TAKEN = timedelta(seconds=30)  # after the last chunk of whoever took it, it is another's
 MOST_ERRORS = 20
 KEPT = timedelta(days=30)  # after its end
+CHANGED = "changed meanwhile"  # between being found and being asked
 RUNNING, COMPLETED, ABORTED = "running", "completed", "aborted"
 _EVERY = 1_000_000_000_000
 
@@ -66,16 +69,32 @@ class OperationEnded(Conflict):
     code = "operation_ended"
 
 
-def start(asked: Asked) -> Operation:
-    """Do it, or begin to: the operation as it is after at most PATIENCE_SECONDS. Raises TooSlow."""
+def start(asked: Asked, *, patience: float | None = None) -> Operation:
+    """Do it, or begin to: the operation as it is after at most `patience` (PATIENCE_SECONDS) seconds. Raises TooSlow."""
     wanted, also = select(asked.verb, asked.wanted, pause_id=asked.pause_id)
     with queries.bounded_reading():
         newest = queries.ids_of(wanted, also, limit=1, oldest_first=False)
         total = queries.count_jobs(wanted, also=also, most=MOST_AT_ONCE)
     operation = _record(asked, until=newest[0] if newest else None, total=total if total <= MOST_AT_ONCE else None)
     if operation.total is not None:
-        operation = _go_on(operation, seconds=PATIENCE_SECONDS, pause=0)
+        operation = _go_on(operation, seconds=PATIENCE_SECONDS if patience is None else patience, pause=0)
     return operation
+
+
+def try_out(asked: Asked) -> Operation | None:
+    """What it would do now; nothing is kept of it. None: there are more jobs than MOST_TRIED. Raises TooSlow."""
+    if found(asked, most=MOST_TRIED) > MOST_TRIED:
+        return None
+    tried = start(replace(asked, dry_run=True))
+    Operation.objects.filter(pk=tried.pk).delete()
+    return tried
+
+
+def found(asked: Asked, *, most: int = MOST_AT_ONCE) -> int:
+    """How many jobs it would ask, at most `most` and one. Raises TooSlow."""
+    wanted, also = select(asked.verb, asked.wanted, pause_id=asked.pause_id)
+    with queries.bounded_reading():
+        return queries.count_jobs(wanted, also=also, most=most)
 
 
 def _record(asked: Asked, *, until: UUID | None, total: int | None) -> Operation:
@@ -99,13 +118,16 @@ def _record(asked: Asked, *, until: UUID | None, total: int | None) -> Operation
     return operation
 
 
-def abort(operation_id: UUID) -> None:
+def abort(operation_id: UUID, *, actor: str) -> None:
     """Begin no further chunk; what was done stays done. Twice is no error. Raises OperationEnded."""
     unfinished = Operation.objects.filter(pk=operation_id, finished_at__isnull=True)
-    if unfinished.update(status=ABORTED, finished_at=database_now()) == 0:
-        ended = Operation.objects.filter(pk=operation_id).first()
-        if ended is not None and ended.status != ABORTED:
-            raise OperationEnded(f"{ended} is {ended.status}: nothing is left to abort")
+    with transaction.atomic():
+        if unfinished.update(status=ABORTED, finished_at=database_now()):
+            audit.record(actor, "operation.aborted", encode("op", operation_id))
+            return
+    ended = Operation.objects.filter(pk=operation_id).first()
+    if ended is not None and ended.status != ABORTED:
+        raise OperationEnded(f"{ended} is {ended.status}: nothing is left to abort")
 
 
 def go_on_with_one() -> bool:
@@ -167,12 +189,15 @@ def _chunk(operation: Operation) -> Operation | None:
             return None
         done = _Done()
         with transaction.atomic():
-            _each(found, _still(wanted, also, ids), done)
+            still = _still(wanted, also, ids)
+            _each(found, still, done)
             if found.dry_run:
                 transaction.set_rollback(True)
         now = database_now()
         found.count += done.count
         found.skipped += len(ids) - done.count
+        done.passed_over[CHANGED] += len(ids) - len(still)
+        found.passed_over = +(Counter(found.passed_over) + done.passed_over)
         found.errors = [*found.errors, *done.errors][:MOST_ERRORS]
         found.cursor = ids[-1] if ids else found.cursor
         found.free_at = now + TAKEN
@@ -202,6 +227,7 @@ class _Done:
     """What a chunk has done, to be told after its commit: once, not for each job."""
 
     count: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
     errors: list[dict[str, str]] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)
@@ -225,15 +251,27 @@ def _each(operation: Operation, ids: Sequence[UUID], done: _Done) -> None:
     for job_id in ids:
         try:
             done.add(act(job_id, operation))
-        except (Conflict, NotFound):
-            continue
+        except (Conflict, NotFound) as error:
+            done.passed_over[_why(error)] += 1
         except ApiError as error:
+            done.passed_over[error.code] += 1
             done.errors.append(_told(job_id, error.code, error.detail))
         except (OperationalError, InterfaceError):
             raise  # the database is away: the chunk is done again
         except Exception:
             logger.exception("%s cannot be asked to %s", encode("job", job_id), operation.verb)
+            done.passed_over["internal_error"] += 1
             done.errors.append(_told(job_id, "internal_error", "a mistake of ours: the log knows it"))
+
+
+def _why(error: ApiError) -> str:
+    """In a word or two: what it is already, what it is not."""
+    if isinstance(error, NotFound):
+        return "gone"
+    found = error.extra.get("status_found")
+    if found is None:
+        return error.code.replace("_", " ")
+    return f"already {found}" if found in FINAL else str(found)
 
 
 def _told(job_id: UUID, code: str, detail: str) -> dict[str, str]:
@@ -252,6 +290,7 @@ _ACTS: dict[Verb, Callable[[UUID, Operation], Intervened | tuple[int, ...]]] = {
         job_id, note=op.arguments.get("note", ""), actor=op.actor, pause_id=op.pk
     ),
     Verb.RESUME: lambda job_id, op: intervene.resume(job_id, note=op.arguments.get("note", ""), actor=op.actor),
+    Verb.TRIGGER: lambda job_id, op: intervene.trigger(job_id, actor=op.actor),
     Verb.RETRY: lambda job_id, op: intervene.retry(job_id, delay=_delay(op), actor=op.actor),
     Verb.RESCHEDULE: lambda job_id, op: reschedule.move(job_id, op.arguments["schedule"], actor=op.actor),
     Verb.DELETE: lambda job_id, op: intervene.delete(

@@ -55,7 +55,7 @@ def kept(wanted: JobFilter, pause_id: UUID | None) -> dict[str, Any]:
 def read_kept(stored: Mapping[str, Any]) -> tuple[JobFilter, UUID | None]:
     values = dict(stored)
     pause_id = values.pop("pause_id", None)
-    environments = values.pop("environment_ids", None)
+    environments, job_ids = values.pop("environment_ids", None), values.pop("job_ids", None)
     for name in ("since", "until"):
         if name in values:
             values[name] = datetime.fromisoformat(values[name])
@@ -63,6 +63,7 @@ def read_kept(stored: Mapping[str, Any]) -> tuple[JobFilter, UUID | None]:
         **{
             **values,
             "environment_ids": None if environments is None else frozenset(environments),
+            "job_ids": None if job_ids is None else tuple(map(UUID, job_ids)),
             "statuses": frozenset(map(JobStatus, values["statuses"])),
             "labels": tuple((key, value) for key, value in values["labels"]),
         }
@@ -73,4 +74,6 @@ def read_kept(stored: Mapping[str, Any]) -> tuple[JobFilter, UUID | None]:
 def _as_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, tuple) and value and isinstance(value[0], UUID):
+        return [str(each) for each in value]
     return sorted(value) if isinstance(value, frozenset) else value

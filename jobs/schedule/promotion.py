@@ -50,10 +50,11 @@ def plan_promotion(
     now: datetime,
     room: int | None = None,
     job_id: UUID | None = None,
+    at_once: bool = False,
 ) -> Plan:
     """Divide what is due at `now`: `next_run_at`, taken as it stands, and what follows it on the grid.
 
-    With `room`, no more runs than that. An occurrence is missed when it is `misfire_grace` late or more;
+    With `room`, no more runs than that. `at_once`: also of `misfire: all` nothing is left for later, `rest` has it. An occurrence is missed when it is `misfire_grace` late or more;
     less is simply late. Costs the same however much was missed.
     """
     most = MOST_OPENED if room is None else min(room, MOST_OPENED)
@@ -76,7 +77,7 @@ def plan_promotion(
         run.append(upcoming)
         upcoming = next_occurrence(schedule, after=upcoming)
     rest: Span | None = None
-    goes_on = schedule.misfire == "all" and upcoming is not None and upcoming <= late_until
+    goes_on = schedule.misfire == "all" and not at_once and upcoming is not None and upcoming <= late_until
     if upcoming is not None and upcoming <= due_until and not goes_on:
         more = _Due(schedule, upcoming, job_id)
         rest = Span(upcoming, more.latest(due_until), more.count(due_until))

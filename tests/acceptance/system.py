@@ -270,14 +270,15 @@ class System:
     # --- the API ----------------------------------------------------------------------------
 
     def call(
-        self, method: str, path: str, body: object = None, *, timeout: float = 70.0, port: int | None = None
-    ) -> Answer:
+        self, method: str, path: str, body: object = None, *,
+        timeout: float = 70.0, port: int | None = None, key: str = OPERATOR_KEY,
+    ) -> Answer:  # fmt: skip
         """One request. An answer of any status; an OSError where there is none."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{port or self.port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {OPERATOR_KEY}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         )
         began = time.monotonic()
         try:

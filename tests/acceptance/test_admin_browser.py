@@ -31,6 +31,7 @@ from executors.sessions import lifecycle
 from jobs.lifecycle import intervene
 from jobs.lifecycle.promote import promote_due
 from jobs.models import Execution, Hold, Job, JobEvent
+from jobs.operations import many
 from tests.conformance import world
 from tests.servers.receiver import Answer, Receiver
 
@@ -244,6 +245,30 @@ def test_many_jobs_are_cancelled_from_the_list(page: Page) -> None:
     assert {world.fresh(job).status for job in jobs} == {"cancelled"}
 
 
+def test_all_that_a_filter_finds_are_cancelled_in_the_background_and_watched(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [world.new_job(target={"app": "mail", "event": "send"}, queue="slow") for _ in range(60)]
+    monkeypatch.setattr(many, "MOST_TRIED", 20)
+    monkeypatch.setattr(many, "MOST_AT_ONCE", 30)
+    monkeypatch.setattr(many, "TURN_SECONDS", 0.001)
+    page.goto("/admin/jobs/job/?queue=slow")
+    page.locator("#action-toggle").check()
+    page.get_by_text("Select all 60 jobs").click()
+    page.locator("#changelist-actions-wrapper select[name=action]").select_option("cancel_jobs")
+    page.locator("#changelist-actions-wrapper").get_by_role("button").first.click()
+    expect(page.locator(".tried")).to_contain_text("More than 30 jobs.")
+    page.get_by_role("button", name="Yes, cancel").click()
+    expect(page.locator("body")).to_contain_text("Waits for a scheduler")
+    assert many.go_on_with_one()  # as a scheduler would
+    expect(page.locator("body")).to_contain_text("50 of 60 asked: 50 cancelled.")  # the page looks again by itself
+    assert many.go_on_with_one()
+    expect(page.locator("body")).to_contain_text("60 of 60 asked: 60 cancelled.")
+    assert {world.fresh(job).status for job in jobs} == {"cancelled"}
+    follow(page, "Operations")
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+
+
 def test_an_api_key_is_made_shown_once_and_works(page: Page, live_server: Any) -> None:
     world.environment()
     follow(page, "API keys")
@@ -412,7 +437,7 @@ def test_every_page_opens_in_light_and_dark_without_leaving_this_machine(
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of two literals
     world.fail(world.claim_one(world.new_job(world.RECURRING)))
     for title in (
-        "Overview", "Jobs", "Runs", "Holds", "Products", "Environments", "Components", "Connections", "Events",
+        "Overview", "Jobs", "Runs", "Operations", "Holds", "Products", "Environments", "Components", "Connections", "Events",
         "Secrets", "Sessions", "Caches", "API keys", "Users", "Groups", "Who did what", "Workers", "Schedulers", "Maintenance tasks",
     ):  # fmt: skip
         follow(page, title)

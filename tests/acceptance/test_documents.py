@@ -1,13 +1,16 @@
 """Every call of S0, S1, S2 and S4, in the order of the documents, against the real system.
 
-S3's are in `test_s3_examples`. Nothing is changed but ids (`job_abc123` is a job that was made), the product and,
-where a page reads the clock, its times. Not here: `cancelMany`, `pauseMany`, `resumeMany`, `retryMany`, `deleteMany` and `setWebhook`.
+S3's are in `test_s3_examples`. Nothing is changed but ids (`job_abc123` is a job that was made) and, where a page reads
+the clock, its times. The calls for many are made with a key of the product, as its own service has one: the system is
+shared with other tests. Not here: `setWebhook`. What the documents do not name (trigger, explain, hold, series, a dry run)
+comes last.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from tests.servers.vendors.push import FirebaseServer
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 PRODUCT = "my-product"
+MANAGED = "my-app"  # S4's product
 DEFINITIONS = f"/v1/products/{PRODUCT}/jobs"
 EXAMPLE = {
     "name": "Example Job",
@@ -44,7 +48,8 @@ ORDER_UPDATE: dict[str, Any] = {
     },
     "start_at": 198_766_789,
 }
-HOUR = 3_600_000
+HOUR, DAY = 3_600_000, 86_400_000
+SCOPES = ["jobs:read", "jobs:dispatch", "jobs:manage"]
 
 
 @pytest.fixture(scope="module")
@@ -56,39 +61,71 @@ def push() -> Iterator[FirebaseServer]:
 @pytest.fixture
 def served(house: System, push: FirebaseServer) -> System:
     """The system, and a catalog that has what the documents name."""
+    order = {"title": "{{en}}", "body": "{{en}}", "data": {"trackingId": "{{trackingId}}"}}
+    sender = {
+        "tag": "send_notification",
+        "envs": {"prd": {"push_notifications": push.block}},
+        "events": [{"tag": "order_update", "push_notification": order}],
+    }
+    put_catalog(house, PRODUCT, notifications=[sender])
+    return house
+
+
+@pytest.fixture
+def managed(house: System) -> Managed:
+    """The system, S4's product, and a key of it."""
+    put_catalog(house, MANAGED)
+    key = done(house.call("POST", "/v1/keys", {"name": "service", "product": MANAGED, "scopes": SCOPES}), 201)
+    return Managed(house, key["key"])
+
+
+def put_catalog(house: System, product: str, **more: Any) -> None:
     url = f"http://127.0.0.1:{house.receiver_port}"
     posts = [{"tag": tag, "method": "POST", "resource": f"/documents/{tag}"} for tag in ("action_tag", "fails")]
-    order = {"title": "{{en}}", "body": "{{en}}", "data": {"trackingId": "{{trackingId}}"}}
-    document = {
-        "envs": [{"slug": "prd"}],
-        "apps": [{"tag": "app", "envs": {"prd": {"base_url": url}}, "events": posts}],
-        "notifications": [
-            {
-                "tag": "send_notification",
-                "envs": {"prd": {"push_notifications": push.block}},
-                "events": [{"tag": "order_update", "push_notification": order}],
-            }
-        ],
-    }
-    answer = house.call("PUT", f"/v1/products/{PRODUCT}/catalog", document)
+    app = {"tag": "app", "envs": {"prd": {"base_url": url}}, "events": posts}
+    document = {"envs": [{"slug": "prd"}], "apps": [app], **more}
+    answer = house.call("PUT", f"/v1/products/{product}/catalog", document)
     assert answer.status == 200, answer.body
-    return house
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """The calls of `ductape.jobs` with a key of the product."""
+
+    house: System
+    key: str
+
+    def call(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        return done(self.house.call(method, path, body, key=self.key), status)
+
+    def get(self, job_id: str) -> dict[str, Any]:
+        job: dict[str, Any] = self.call("GET", f"/v1/jobs/{job_id}")
+        return job
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job once its run has ended."""
+        job: dict[str, Any] = self.call("GET", f"/v1/jobs/{job_id}?wait=30000")
+        return job
+
+    def list(self, query: str = "") -> set[str]:
+        return {job["id"] for job in self.call("GET", f"/v1/jobs{query}")["jobs"]}
+
+    def act(self, verb: str, job_id: str, **body: Any) -> dict[str, Any]:
+        job: dict[str, Any] = self.call("POST", f"/v1/jobs/{job_id}/{verb}", body)
+        return job
+
+    def many(self, verb: str, **body: Any) -> dict[str, Any]:
+        counted: dict[str, Any] = self.call("POST", f"/v1/jobs/{verb}-many", body)
+        return counted
+
+    def dispatch(self, event: str = "action_tag", **fields: Any) -> str:
+        body = {"product": MANAGED, "env": "prd", "app": "app", "event": event, "input": {"body": {}}, **fields}
+        return str(self.call("POST", "/v1/actions/dispatch", body, 201)["job_id"])
 
 
 def done(answer: Answer, status: int = 200) -> Any:
     assert answer.status == status, answer.body
     return answer.body
-
-
-def dispatched(house: System, event: str = "action_tag", **fields: Any) -> str:
-    body = {"product": PRODUCT, "env": "prd", "app": "app", "event": event, "input": {"body": {}}, **fields}
-    return str(done(house.call("POST", "/v1/actions/dispatch", body), 201)["job_id"])
-
-
-def ended(house: System, job_id: str) -> dict[str, Any]:
-    """The job once its run has ended."""
-    job: dict[str, Any] = done(house.call("GET", f"/v1/jobs/{job_id}?wait=30000"))
-    return job
 
 
 def test_the_calls_of_s0_and_s2(served: System) -> None:
@@ -118,7 +155,7 @@ def test_a_definition_runs_as_often_as_it_says_follows_its_changes_and_goes(serv
 
     done(served.call("PATCH", f"{DEFINITIONS}/often", {"executions": 0, "intervals": HOUR}))
     for_ever = done(served.call("POST", "/v1/processor/jobs/schedule", asked), 201)["job_id"]
-    ended(served, for_ever)
+    done(served.call("GET", f"/v1/jobs/{for_ever}?wait=30000"))
     wait_until(lambda: served.get(for_ever)["status"] == "scheduled", "its first execution")
     first = served.get(for_ever)
     changed = done(served.call("PATCH", f"{DEFINITIONS}/often", {"intervals": 2 * HOUR}))
@@ -141,86 +178,146 @@ def test_the_call_of_s1(served: System, push: FirebaseServer) -> None:
     assert taken.fields["data"] == {"trackingId": "XYZ987"}
 
 
-def test_the_calls_of_s4(served: System) -> None:
+def test_the_calls_of_s4(managed: Managed) -> None:
     now = int(time.time() * 1000)
-    one_off = dispatched(served, schedule={"start_at": now + HOUR})
-    recurring = dispatched(served, schedule={"every": HOUR})
-    ended(served, recurring)
-    by_cron = dispatched(served, schedule={"cron": "0 9 * * *"})
-    ok = dispatched(served)
-
-    def call(verb: str, job_id: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        job: dict[str, Any] = done(served.call("POST", f"/v1/jobs/{job_id}/{verb}", body or {}))
-        return job
-
-    def listed(query: str = "") -> set[str]:
-        return {job["id"] for job in done(served.call("GET", f"/v1/jobs{query}"))["jobs"]}
+    later = {"start_at": now + HOUR}
+    one_off = managed.dispatch(schedule=later)
+    recurring = managed.dispatch(schedule={"every": HOUR})
+    managed.ended(recurring)
+    by_cron = managed.dispatch(schedule={"cron": "0 9 * * *"})
+    ok = managed.dispatch()
 
     # Fetching jobs
-    job = served.get(one_off)
-    assert (job["id"], job["status"], job["scheduled_at"], job["recurring"]) == (
-        one_off,
-        "scheduled",
-        now + HOUR,
-        False,
-    )
-    assert {one_off, recurring, by_cron, ok} <= listed()
-    assert {one_off, by_cron} <= listed("?status=scheduled&limit=100&offset=0")
-    assert {one_off, recurring, by_cron, ok} <= listed(f"?product={PRODUCT}&env=prd")
-    assert {recurring, by_cron} == listed(f"?recurring=true&product={PRODUCT}") & {one_off, recurring, by_cron, ok}
+    job = managed.get(one_off)
+    shown = (job["id"], job["status"], job["scheduled_at"], job["recurring"])
+    assert shown == (one_off, "scheduled", now + HOUR, False)
+    assert managed.list() == {one_off, recurring, by_cron, ok}
+    assert managed.list("?status=scheduled&limit=100&offset=0") - {ok} == {one_off, recurring, by_cron}
+    assert managed.list("?product=my-app&env=prd") == {one_off, recurring, by_cron, ok}
+    assert managed.list("?recurring=true") == {recurring, by_cron}
 
     # Job information
-    job = ended(served, ok)
+    job = managed.ended(ok)
     assert (job["status"], job["result"]["status"], job["retry_count"]) == ("completed", 200, 0)
-    served.answer("documents/fails", {"status": 400})
-    failing = dispatched(served, "fails")
-    job = ended(served, failing)
+    managed.house.answer("documents/fails", {"status": 400})
+    failing = managed.dispatch("fails")
+    job = managed.ended(failing)
     assert (job["status"], "last_error" in job) == ("failed", True)
 
     # Cancelling
-    cancelled = dispatched(served, schedule={"start_at": now + HOUR})
-    assert call("cancel", cancelled)["status"] == "cancelled"
-    job = call("cancel", one_off, {"reason": "Campaign ended early"})
+    cancelled = managed.dispatch(schedule=later)
+    assert managed.act("cancel", cancelled)["status"] == "cancelled"
+    swept = managed.dispatch(schedule=later)
+    held = [managed.act("pause", job_id)["id"] for job_id in (recurring, by_cron)]  # so that they are not scheduled
+    assert managed.many("cancel", product="my-app", status="scheduled") == {"count": 2, "skipped": 0}
+    assert [managed.get(job_id)["status"] for job_id in (one_off, swept)] == ["cancelled"] * 2
+    assert [managed.act("resume", job_id)["status"] for job_id in held] == ["scheduled"] * 2
+    reasoned = managed.dispatch(schedule=later)
+    job = managed.act("cancel", reasoned, reason="Campaign ended early")
     assert (job["status"], job["cancel_reason"]) == ("cancelled", "Campaign ended early")
 
     # Pausing and resuming
-    call("pause", by_cron)
-    assert served.get(by_cron)["status"] == "paused"
-    call("resume", by_cron)
-    job = served.get(by_cron)
+    managed.act("pause", by_cron)
+    assert managed.get(by_cron)["status"] == "paused"
+    managed.act("resume", by_cron)
+    job = managed.get(by_cron)
     assert (job["status"], job["next_run_at"] > now) == ("scheduled", True)
+    paused = managed.many("pause", product="my-app", recurring=True)
+    assert (paused["count"], paused["skipped"]) == (2, 0)
+    assert managed.list("?status=paused") == {recurring, by_cron}
+    assert managed.many("resume", product="my-app", status="paused") == {"count": 2, "skipped": 0}
+    assert managed.list("?status=paused") == set()
 
     # Rescheduling
-    later = dispatched(served, schedule={"start_at": now + HOUR})
-    assert call("reschedule", later, {"start_at": now + 7_200_000})["scheduled_at"] == now + 7_200_000
-    job = call("reschedule", by_cron, {"cron": "0 10 * * *", "tz": "America/New_York"})
+    moved = managed.dispatch(schedule=later)
+    assert managed.act("reschedule", moved, start_at=now + 7_200_000)["scheduled_at"] == now + 7_200_000
+    job = managed.act("reschedule", by_cron, cron="0 10 * * *", tz="America/New_York")
     assert (job["cron"], job["tz"]) == ("0 10 * * *", "America/New_York")
-    job = call("reschedule", recurring, {"every": 7_200_000})
+    job = managed.act("reschedule", recurring, every=7_200_000)
     assert (job["every"], job["next_run_at"] > now) == (7_200_000, True)
 
     # Monitoring
-    history = done(served.call("GET", f"/v1/jobs/{recurring}/history?limit=10"))
+    history = managed.call("GET", f"/v1/jobs/{recurring}/history?limit=10")
     assert (history["job_id"], history["total_executions"], history["successful_executions"]) == (recurring, 1, 1)
     [execution] = history["executions"]
     assert (execution["number"], execution["status"]) == (1, "completed")
     assert execution["completed_at"] - execution["started_at"] == execution["duration_ms"]
-    stats = done(served.call("GET", f"/v1/jobs/stats?product={PRODUCT}&env=prd"))
-    assert stats["total"] == len(listed(f"?product={PRODUCT}&env=prd&limit=1000"))
-    assert (stats["failed"], stats["running"], stats["scheduled"]) == (1, 0, 3)
-    assert 0 < stats["success_rate"] < 100
+    stats = managed.call("GET", "/v1/jobs/stats?product=my-app&env=prd")
+    assert stats["total"] == len(managed.list("?product=my-app&env=prd&limit=1000"))
+    assert [stats[state] for state in ("scheduled", "running", "completed", "failed")] == [3, 0, 1, 1]
+    assert stats["success_rate"] == pytest.approx(66.67, abs=0.1)
 
     # Retrying
-    served.answer("documents/fails", {"status": 400}, {"status": 200})
-    job = call("retry", failing)
+    job = managed.act("retry", failing)
     assert (job["status"], job["execution_count"]) == ("queued", 1)
-    assert ended(served, failing)["status"] == "failed"
-    job = call("retry", failing, {"delay": 60_000})
+    assert managed.ended(failing)["status"] == "failed"
+    job = managed.act("retry", failing, delay=60_000)
     assert (job["status"], job["next_attempt_at"] > now + 30_000) == ("scheduled", True)
+    again = managed.dispatch("fails")
+    managed.ended(again)
+    managed.house.answer("documents/fails", {"status": 200})
+    midnight = now - now % DAY
+    assert managed.many("retry", status="failed", **{"from": midnight}) == {"count": 1, "skipped": 0}
+    assert managed.ended(again)["status"] == "completed"
 
     # Deleting
-    assert served.call("DELETE", f"/v1/jobs/{ok}").status == 204
-    assert served.call("GET", f"/v1/jobs/{ok}").status == 404
+    managed.call("DELETE", f"/v1/jobs/{ok}", status=204)
+    managed.call("GET", f"/v1/jobs/{ok}", status=404)
+    assert managed.many("delete", status="completed", to=now - 30 * DAY) == {"count": 0, "skipped": 0}  # none is so old
+    assert managed.many("delete", status="completed", to=now + HOUR) == {"count": 1, "skipped": 0}
+    managed.call("GET", f"/v1/jobs/{again}", status=404)
 
     # Best practices: the id of a dispatch is kept, and asked for later
-    job = served.get(failing)
+    job = managed.get(failing)
     assert (job["id"], job["status"]) == (failing, "scheduled")
+    final = ["completed", "cancelled", "failed"]
+    assert managed.many("delete", status=final, to=now - 90 * DAY) == {"count": 0, "skipped": 0}
+    assert managed.list("?status=cancelled") == {one_off, cancelled, swept, reasoned}
+    assert managed.many("delete", status=final, to=now + HOUR) == {"count": 4, "skipped": 0}
+    paused = managed.many("pause", product="my-app")
+    assert (paused["count"], paused["skipped"]) == (2, 2)  # what does not recur is passed over
+    assert managed.many("resume", product="my-app", status="paused") == {"count": 2, "skipped": 0}
+
+
+def test_the_calls_that_the_documents_leave_to_the_api(managed: Managed) -> None:
+    now = int(time.time() * 1000)
+    hourly = managed.dispatch(schedule={"every": HOUR}, labels={"kind": "extra"})
+    managed.ended(hourly)
+
+    # One extra run, and why it ran
+    job = managed.act("trigger", hourly)
+    assert (job["status"], managed.ended(hourly)["execution_count"]) == ("queued", 2)
+    history = managed.call("GET", f"/v1/jobs/{hourly}/history")
+    assert [(run["number"], run["trigger"]) for run in history["executions"]] == [(2, "trigger"), (1, "schedule")]
+    at = history["executions"][1]["scheduled_at"]
+    assert managed.call("GET", f"/v1/jobs/{hourly}/explain?at={at}")["reason"] == "ran"
+    assert managed.call("GET", f"/v1/jobs/{hourly}/explain")["reason"] == "scheduled"
+
+    # Maintenance of a namespace
+    hold = {"env": "prd", "namespace": "actions", "note": "upgrade"}
+    [held] = managed.call("POST", "/v1/products/my-app/hold", hold)["holds"]
+    assert {name: held[name] for name in hold} == hold
+    waiting = managed.dispatch(labels={"kind": "extra"})
+    assert managed.call("GET", f"/v1/jobs/{waiting}?wait=300")["status"] == "queued"
+    assert managed.call("POST", "/v1/products/my-app/release", {})["holds"] == []
+    assert managed.ended(waiting)["status"] == "completed"
+
+    # Runs by the hour
+    series = managed.call("GET", f"/v1/jobs/stats/series?product=my-app&interval={HOUR}&from={now - HOUR}")
+    assert sum(bucket["runs_completed"] for bucket in series["buckets"]) >= 3
+
+    # Another schedule for many, tried first
+    every = {"label": "kind:extra", "recurring": True, "schedule": {"every": 2 * HOUR}}
+    assert managed.many("reschedule", **every, dry_run=True) == {"count": 1, "skipped": 0}
+    assert managed.get(hourly)["every"] == HOUR
+    assert managed.many("reschedule", **every) == {"count": 1, "skipped": 0}
+    assert managed.get(hourly)["every"] == 2 * HOUR
+
+    # What runs is deleted only by force
+    managed.house.answer("documents/action_tag", {"status": 200, "delay": 30})
+    running = managed.dispatch()
+    wait_until(lambda: managed.get(running)["status"] == "running", "it runs")
+    managed.call("DELETE", f"/v1/jobs/{running}", status=409)
+    managed.call("DELETE", f"/v1/jobs/{running}?force=true", status=204)
+    managed.call("GET", f"/v1/jobs/{running}", status=404)
+    managed.house.answer("documents/action_tag", {"status": 200})

@@ -1,4 +1,5 @@
-"""A scope is held once: the database says so, of every environment as of one, whoever comes first."""
+"""A scope is held once: the database says so, of every environment as of one, whoever comes first. What comes due
+while it is held collapses into the run that waits."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from django.db.migrations.executor import MigrationExecutor
 
 from core.clock import database_now
 from jobs.lifecycle import hold
-from jobs.models import Hold
-from tests.conformance.world import environment
+from jobs.lifecycle.promote import HELD, promote_due
+from jobs.models import Execution, Hold
+from tests.conformance.clockwork import HOUR, MINUTE, Time, down_for, history, promote_all, run_through
+from tests.conformance.world import claim_one, complete, environment, fresh, new_job, runs_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,3 +86,40 @@ def test_of_holds_from_before_the_first_of_each_scope_stays() -> None:
     finally:
         MigrationExecutor(connection).migrate(latest)
     assert list(Hold.objects.order_by("pk").values_list("pk", flat=True)) == made[::copies]
+
+
+def test_what_comes_due_while_held_collapses_in_one_look_and_goes_on_after_the_release(time: Time) -> None:
+    """Also where all that was missed would run: an hour without a scheduler is one run that waits."""
+    job = down_for(time, HOUR, misfire="all")
+    hold.hold(**scope(False, ""), note="", actor="test")
+
+    promote_due()
+
+    after_one_look = (fresh(job).next_run_at, history(job))
+    assert after_one_look[1] == [("completed", 1), ("queued", 1), ("skipped", 59)]
+    assert Execution.objects.get(job=job, status="skipped").skip_reason == HELD
+    promote_all()
+    assert (fresh(job).next_run_at, history(job)) == after_one_look
+
+    hold.release(product_id=environment().product_id, environment_id=None, namespace="")
+    assert complete(claim_one(job))
+    assert fresh(job).next_run_at == runs_of(job)[0].scheduled_at + 61 * MINUTE
+    time.pass_(MINUTE)
+    assert run_through(time) == 1
+
+
+def test_a_thousand_occurrences_of_many_jobs_collapse_in_one_bounded_batch(time: Time) -> None:
+    jobs = [new_job({"every": 1_000, "misfire": "all", "misfire_grace": 0}) for _ in range(5)]
+    for _ in jobs:
+        complete(claim_one())
+    hold.hold(**scope(False, ""), note="", actor="test")
+    time.pass_(1_000 * MINUTE / 60)
+
+    looks = 1
+    while promote_due(limit=5).full and looks < 10:
+        looks += 1
+
+    assert looks <= 2  # the first was full; 500 of two occurrences each before
+    for job in jobs:
+        assert [status for status, _ in history(job)] == ["completed", "queued", "skipped"]
+        assert history(job)[-1][1] >= 990

@@ -328,6 +328,7 @@ def test_what_looks_like_an_expression_can_be_sent_as_text(world: World) -> None
 
 
 def test_a_time_is_a_number_of_ms_where_nothing_types_it(world: World) -> None:
+    """Contracts §5.2, row 29."""
     world.run("free", body={"at": "$DateAdd(0, 1, 'second')"})
 
     assert world.sent().json() == {"at": 1000}

@@ -91,6 +91,7 @@ def test_facts_of_the_run_are_its_own(world: World) -> None:
 
 
 def test_a_computed_time_is_written_as_the_schema_types_it(world: World) -> None:
+    """Contracts §5.2, row 29."""
     body = {
         "at": "$Add($Var(scheduled_at), 1000)",
         "days": ["$Var(scheduled_at)"],

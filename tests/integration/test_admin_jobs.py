@@ -19,7 +19,6 @@ from core.errors import ApiError
 from core.ids import encode
 from core.tenancy.models import AuditEntry
 from jobs.admin import verbs
-from jobs.admin.many import ask_many
 from jobs.lifecycle import intervene
 from jobs.lifecycle.promote import promote_due
 from jobs.models import Execution, Hold, Job, JobEvent, Scheduler, Worker
@@ -329,49 +328,6 @@ def test_deleting_leads_back_to_the_list_and_the_events_stay(ada: Client) -> Non
     assert answer["Location"] == LIST
     assert not Job.objects.filter(pk=job.pk).exists()
     assert JobEvent.objects.filter(job_id=job.pk, type="job.deleted", actor="ada").count() == 1
-
-
-# --- many -------------------------------------------------------------------------------
-
-
-def test_many_are_cancelled_and_those_in_the_wrong_state_are_told(ada: Client) -> None:
-    waiting = [world.new_job() for _ in range(2)]
-    ended = world.new_job()
-    Job.objects.filter(pk=ended.pk).update(priority=9)
-    Execution.objects.filter(job=ended).update(priority=9)
-    world.complete(world.claim_one(ended))
-    selected = {"action": "cancel_jobs", "_selected_action": [str(job.pk) for job in (*waiting, ended)]}
-
-    asked = ada.post(LIST, selected)
-    assert "Cancel the selected jobs?" in text(asked)
-    assert [world.fresh(job).status for job in waiting] == ["queued", "queued"]
-
-    done = ada.post(LIST, {**selected, "confirmed": "1", "reason": "stale"}, follow=True)
-    assert told(done) == ["2 cancelled, 1 passed over (already completed)"]
-    assert {(world.fresh(job).status, world.fresh(job).cancel_reason) for job in waiting} == {("cancelled", "stale")}
-
-
-def test_a_summary_counts_each_reason_for_passing_over() -> None:
-    recurring, one_off, gone = world.new_job({"every": 3_600_000}), world.new_job(), world.new_job()
-    Job.objects.filter(pk=gone.pk).delete()
-    summary = ask_many(Verb.PAUSE, [recurring.pk, one_off.pk, gone.pk], actor="ada")
-    assert summary == "1 paused, 2 passed over (1 not recurring, 1 gone)"
-
-
-def test_all_that_a_filter_finds_can_be_taken_at_once(ada: Client) -> None:
-    for _ in range(3):
-        world.fail(world.claim_one(world.new_job()))
-    waiting = world.new_job()
-    one = Job.objects.filter(status="failed").first()
-    assert one is not None
-    answer = ada.post(
-        f"{LIST}?status=failed",
-        {"action": "retry_jobs", "_selected_action": [str(one.pk)], "select_across": "1"},
-        follow=True,
-    )
-    assert told(answer) == ["3 queued again"]
-    assert set(Job.objects.values_list("status", flat=True)) == {"queued"}
-    assert world.fresh(waiting).execution_count == 0
 
 
 # --- who may ----------------------------------------------------------------------------

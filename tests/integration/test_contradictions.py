@@ -1,11 +1,13 @@
 """Where the documents contradict each other or say nothing (contracts §5.2), the API does what is decided: one test a row.
 
-Not here: rows 22 to 24, 28, 29 and 31 are of values, executors and back-offs; 38 is of webhooks; 12, 13, 14, 16 and 17
-have their tests in `test_definitions`, too; 42 and 43 ask for nothing.
+Rows of values, executors and back-offs are tested where these are, by tests that cite them; the last test here looks
+that each row is cited. Rows 12, 13, 14, 16 and 17 have tests in `test_definitions`, too.
 """
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,22 @@ pytestmark = pytest.mark.django_db
 ACTIONS = "/v1/actions/dispatch"
 BODY: dict[str, Any] = {"product": "shop", "env": "prd", "app": "mail", "event": "action_tag", "input": {"body": {}}}
 FUTURE = 4_000_000_000_000  # ms
+
+ROWS = {
+    1: "unit of start_at", 2: "is start_at required", 3: "executions and limit", 4: "unit of intervals", 5: "what a limit counts",
+    6: "repeats after a failure", 7: "status between runs", 8: "arrows of the lifecycle", 9: "what can be paused",
+    10: "job_id and id, endDate and end_date", 11: "what a list answers", 12: "definitions and jobs", 13: "update and fetch",
+    14: "types of events", 15: "functions", 16: "features", 17: "graphs", 18: "event of a storage", 19: "event of an app",
+    20: "tag of a feature", 21: "forms of a session", 22: "first name of $Session", 23: "deleteMany and deleteNodes",
+    24: "operators of conditions", 25: "input of a database action", 26: "fields of notifications", 27: "input of an action",
+    28: "$Format and $Dateformat", 29: "type of $Now", 30: "retryConfig at a dispatch", 31: "linear back-off", 32: "are retries required",
+    33: "what schedule answers", 34: "status of a dispatch", 35: "scheduled_at of a cron", 36: "calls in the wrong state",
+    37: "one-off and recurring", 38: "webhooks", 39: "scale of stats", 40: "statuses in history", 41: "tz and timezone",
+    42: "jobs.dispatch with a handler", 43: "pages in preview", 44: "slugs of environments",
+}  # fmt: skip
+ASK_FOR_NOTHING = {42, 43}  # a page that nothing else knows; a promise that things may change
+OF_WEBHOOKS = {38}  # asked for as soon as the API has a path of webhooks
+TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -332,3 +350,19 @@ def test_row_41_a_time_zone_has_two_names(name: str) -> None:
 def test_row_44_an_environment_s_slug_may_be_longer_than_three_letters() -> None:
     assert dispatched(env="staging")["status"] == "queued"
     assert schedule(event="action_tag", env="staging")["env"] == "staging"
+
+
+def test_each_row_is_cited_by_a_test() -> None:
+    cited = set()
+    for file in TESTS.rglob("test_*.py"):
+        text = file.read_text()
+        cited |= {int(number) for number in re.findall(r"^def test_row_(\d+)_", text, re.MULTILINE)}
+        for numbers in re.findall(r"[Cc]ontracts §5\.2, rows? (\d+(?:(?:, | and | to )\d+)*)", text):
+            found = [int(number) for number in re.findall(r"\d+", numbers)]
+            cited |= set(range(found[0], found[1] + 1)) if " to " in numbers else set(found)
+
+    expected = set(ROWS) - ASK_FOR_NOTHING
+    if "webhooks" not in (TESTS.parent / "ductape_jobs" / "urls.py").read_text():
+        expected -= OF_WEBHOOKS
+    assert {number: ROWS[number] for number in sorted(expected - cited)} == {}
+    assert cited <= set(ROWS)

@@ -59,10 +59,14 @@ def test_a_placeholder_keeps_the_type_of_its_value(world: World, real: Database)
 
 @pytest.mark.parametrize(
     "input",
-    [{"sku": "n", "qty": 3}, {"data": {"sku": "n", "qty": 3}}, {"query": {"sku": "n"}, "data": {"qty": 3}}],
-    ids=["flat", "data", "query and data"],
-)
+    [
+        {"sku": "n", "qty": 3}, {"data": {"sku": "n", "qty": 3}}, {"query": {"sku": "n"}, "data": {"qty": 3}},
+        {"data": {"qty": 3}, "filter": {"sku": "n"}},
+    ],
+    ids=["flat", "data", "query and data", "data and filter"],
+)  # fmt: skip
 def test_an_input_fills_placeholders_in_each_of_its_forms(world: World, real: Database, input: dict[str, Any]) -> None:
+    """Contracts §5.2, row 25."""
     assert done(world, "add", **input)["count"] == 1
 
     assert real.rows("SELECT qty, sku FROM stock WHERE sku = 'n'") == [(3, "n")]

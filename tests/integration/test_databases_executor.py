@@ -96,6 +96,7 @@ def test_one_row_is_found_or_none(filled: World) -> None:
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_each_operator_finds_what_it_says(filled: World, where: dict[str, Any], found: str) -> None:
+    """In any case of letters: contracts §5.2, row 24."""
     assert "".join(skus(filled.done("find", filter=where, orderBy="sku"))) == found
 
 
@@ -132,6 +133,7 @@ def test_an_increment_of_nothing_begins_at_nought(world: World) -> None:
 
 
 def test_rows_are_deleted_as_the_documents_spell_it(world: World, real: Database) -> None:
+    """`deleteMany`, `filter`, and `$DateAdd` where a column is of times: contracts §5.2, rows 23 and 29."""
     world.done("insert", data=[{"sku": "old", "made": "2020-01-01T00:00:00Z"}, {"sku": "new", "made": "$Now()"}])
 
     result = world.done("deleteMany", filter={"made": {"$lt": '$DateAdd($Now(), -90, "days")'}})

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pytest_django import Settings
 
 from core.ids import encode
 from core.shortcache import forget_everything
+from jobs.lifecycle import intervene
 from jobs.models import Execution, Job, JobEvent
 from jobs.states import Verb
 from tests.conformance.test_state_machine import CELLS, LEGAL
-from tests.conformance.world import STATES, fresh, snapshot
+from tests.conformance.world import STATES, claim_one, fail, fresh, new_job, postpone, snapshot
 from tests.integration.api import OPERATOR, Api
 
 pytestmark = pytest.mark.django_db
@@ -95,3 +97,89 @@ def test_many_do_what_one_call_would_and_pass_over_the_rest(verb: Verb, state: s
         assert not Job.objects.filter(pk=job.pk).exists()
     else:
         assert fresh(job).status == LEGAL[verb, state, recurring]
+
+
+def _in_a_back_off(schedule: dict[str, Any] | None) -> Job:
+    job = new_job(schedule, retries=3)
+    postpone(claim_one(job))
+    return job
+
+
+def _failing() -> Job:
+    job = new_job({"every": 3_600_000})
+    fail(claim_one(job))
+    return job
+
+
+def _paused_while_it_runs() -> Job:
+    job = new_job({"every": 3_600_000})
+    claim_one(job)
+    intervene.pause(job.pk)
+    return job
+
+
+# States within a state: how a job comes to be in it, and of each call its status and the state then (None: gone), or
+# the code of its refusal.
+WITHIN: dict[str, tuple[Callable[[], Job], dict[Verb, tuple[int, str | None]]]] = {
+    "one-off in a back-off": (
+        lambda: _in_a_back_off(None),
+        {
+            Verb.CANCEL: (200, "cancelled"), Verb.PAUSE: (409, "not_recurring"), Verb.RESUME: (409, "illegal_state"),
+            Verb.RESCHEDULE: (200, "scheduled"), Verb.RETRY: (409, "illegal_state"), Verb.TRIGGER: (409, "not_recurring"),
+            Verb.DELETE: (204, None),
+        },
+    ),
+    "recurring in a back-off": (
+        lambda: _in_a_back_off({"every": 3_600_000}),
+        {
+            Verb.CANCEL: (200, "cancelled"), Verb.PAUSE: (200, "paused"), Verb.RESUME: (409, "illegal_state"),
+            Verb.RESCHEDULE: (200, "scheduled"), Verb.RETRY: (409, "illegal_state"), Verb.TRIGGER: (409, "illegal_state"),
+            Verb.DELETE: (204, None),
+        },
+    ),
+    "recurring whose last run failed": (
+        _failing,
+        {
+            Verb.CANCEL: (200, "cancelled"), Verb.PAUSE: (200, "paused"), Verb.RESUME: (409, "illegal_state"),
+            Verb.RESCHEDULE: (200, "scheduled"), Verb.RETRY: (200, "queued"), Verb.TRIGGER: (200, "queued"),
+            Verb.DELETE: (204, None),
+        },
+    ),
+    "paused while it runs": (
+        _paused_while_it_runs,
+        {
+            Verb.CANCEL: (200, "cancelled"), Verb.PAUSE: (409, "illegal_state"), Verb.RESUME: (200, "running"),
+            Verb.RESCHEDULE: (200, "paused"), Verb.RETRY: (409, "illegal_state"), Verb.TRIGGER: (409, "illegal_state"),
+            Verb.DELETE: (409, "illegal_state"),
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", Verb)
+@pytest.mark.parametrize("within", WITHIN)
+def test_what_stands_behind_a_state_decides_too(within: str, verb: Verb) -> None:
+    make, expected = WITHIN[within]
+    job = make()
+    before, state = snapshot(job), fresh(job).status
+    at = f"/v1/jobs/{encode('job', job.pk)}"
+
+    answer = Api().delete(at) if verb is Verb.DELETE else Api().post(f"{at}/{verb}", BODIES.get(verb, {}))
+
+    status, then = expected[verb]
+    assert answer.status_code == status, answer.content
+    if status == 409:
+        assert answer.json()["code"] == then
+        assert answer.json().get("status_found", state) == state
+        assert snapshot(job) == before
+    elif then is None:
+        assert not Job.objects.filter(pk=job.pk).exists()
+    else:
+        assert (answer.json()["status"], fresh(job).status) == (then, then)
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_a_job_that_there_is_none_of_is_not_found(verb: Verb) -> None:
+    at = f"/v1/jobs/{encode('job', UUID(int=1))}"
+    answer = Api().delete(at) if verb is Verb.DELETE else Api().post(f"{at}/{verb}", BODIES.get(verb, {}))
+    assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")

@@ -114,6 +114,7 @@ def test_a_placeholder_without_a_value_stays_as_it_is_written(everything: Everyt
 
 
 def test_the_older_form_is_understood(everything: Everything) -> None:
+    """Contracts §5.2, row 26."""
     everything.world.run(
         "everything",
         slug="order_update",

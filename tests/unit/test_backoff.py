@@ -15,6 +15,7 @@ def test_it_doubles_up_to_the_maximum() -> None:
 
 
 def test_a_multiplier_of_one_is_a_fixed_delay() -> None:
+    """What the documents call linear: contracts §5.2, row 31."""
     assert {delay_ms(RetryConfig(jitter=False, backoff_multiplier=1), n, random=0.1) for n in (1, 5, 100)} == {1_000}
 
 

@@ -151,6 +151,7 @@ def value_of(text: str) -> Any:
     ],
 )  # fmt: skip
 def test_an_example_of_the_documents_gives_what_they_say(text: str, value: Any) -> None:
+    """`$Format` and `$DateAdd` as in their examples: contracts §5.2, row 28."""
     assert value_of(text) == value
 
 
@@ -165,6 +166,7 @@ def test_an_example_of_the_documents_gives_what_they_say(text: str, value: Any) 
     ],
 )  # fmt: skip
 def test_each_token_of_a_date_is_written(token: str, early: str, late: str) -> None:
+    """`$Format` and `$Dateformat` are one: contracts §5.2, row 28."""
     for name in ("Format", "Dateformat"):
         assert value_of(f"${name}('0987-02-09T00:05:07', '{token}')") == early
         assert value_of(f"${name}('2024-10-30T15:45:59Z', '{token}')") == late

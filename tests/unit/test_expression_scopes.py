@@ -72,6 +72,7 @@ def value_of(text: str) -> Any:
     ],
 )
 def test_a_reference_stands_for_any_json_value(text: str, value: Any) -> None:
+    """The first name of `$Session` is its tag, else a field of its data: contracts §5.2, row 22."""
     assert check_expressions(text, "input", known=IN_A_STEP_OF_AN_APP).errors == []
     assert value_of(text) == value
 

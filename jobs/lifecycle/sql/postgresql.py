@@ -131,7 +131,7 @@ e AS (
   FROM c
   WHERE x.id = c.id AND x.status || '' = 'queued'
   RETURNING x.id, x.fence, x.number, x.attempt, x.retry_count, x.scheduled_at, x.run_started_at,
-            x.job_id, x.priority, x.due_at,
+            x.job_id, x.priority, x.due_at, x.namespace, x.target,
             x.attempt = 1 AND {heard(EventType.STARTED, "x.product_id")} AS heard
 ),
 j AS (
@@ -144,8 +144,8 @@ j AS (
   FROM e
   WHERE j.id = e.job_id
   RETURNING e.id AS run_id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
-            j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session, j.cache,
-            j.retries, j.retry_config, j.timeout, e.priority, e.due_at, j.status, j.event_seq,
+            j.id, j.product_id, j.environment_id, e.namespace, coalesce(e.target, j.target) AS target, j.input, j.session,
+            j.cache, j.retries, j.retry_config, j.timeout, e.priority, e.due_at, j.status, j.event_seq,
             CASE WHEN e.heard THEN {about_job("postgresql")} END AS about
 ),
 o AS (

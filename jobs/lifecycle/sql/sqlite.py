@@ -108,7 +108,7 @@ WHERE {_HEARD}
 
 _TAKEN = """
 SELECT e.id, e.fence, e.number, e.attempt, e.retry_count, e.scheduled_at,
-       j.id, j.product_id, j.environment_id, j.namespace, j.target, j.input, j.session, j.cache,
+       j.id, j.product_id, j.environment_id, e.namespace, coalesce(e.target, j.target), j.input, j.session, j.cache,
        j.retries, j.retry_config, j.timeout, p.catalog_version
 FROM json_each(%(runs)s) AS c JOIN jobs_execution e ON e.id = c.value ->> 0 JOIN jobs_job j ON j.id = e.job_id
      JOIN tenancy_product p ON p.id = j.product_id
