@@ -38,3 +38,8 @@ NAMESPACES: Mapping[str, Namespace] = {
         _namespace("graphs", "graph", "operation"),
     )
 }
+
+
+def namespace_of(name: str) -> Namespace:
+    """One of the table; one that an installation added itself is named by an `event` alone."""
+    return NAMESPACES.get(name) or _namespace(name, "event")

@@ -78,7 +78,8 @@ class AsyncTransport:
         request = self._http.build_request(
             call.method, self.configuration.address + call.target, headers=self._headers(call), timeout=timeout
         )
-        response = await self._http.send(request, stream=True)
+        handler = interception.current()
+        response = await self._http.send(request, stream=True) if handler is None else handler(request)
         try:
             if response.status_code >= 400:
                 raise _answer(response, await response.aread()).error()
@@ -94,10 +95,7 @@ class AsyncTransport:
             call.method, self.configuration.address + call.target, content=content, headers=headers, timeout=timeout
         )
         handler = interception.current()
-        if handler is not None:
-            response = handler(request)
-        else:
-            response = await self._http.send(request)
+        response = await self._http.send(request) if handler is None else handler(request)
         return _answer(response, response.content)
 
     def _headers(self, call: Call[T]) -> dict[str, str]:

@@ -9,10 +9,10 @@ from typing import Any
 from ductape import options
 from ductape._sync.job import Dispatched
 from ductape._sync.resource import Resource
-from ductape.arguments import choice, given, mapping, short
+from ductape.arguments import given, mapping, short, text
 from ductape.call import Call
 from ductape.errors import InvalidArgument
-from ductape.namespaces import NAMESPACES
+from ductape.namespaces import namespace_of
 from ductape.options import Item
 from ductape.reading import read_list
 
@@ -43,7 +43,7 @@ class DispatchMany(Resource):
         values = {**self._place(), **mapping(name, item)}
         if "namespace" not in values:
             raise InvalidArgument(f"{name}.namespace", "is missing")
-        names = NAMESPACES[choice(*NAMESPACES)(f"{name}.namespace", values.pop("namespace"))]
+        names = namespace_of(text(f"{name}.namespace", values.pop("namespace")))
         try:
             body = options.options(values, dict.fromkeys([*names.target, *names.aliases], _NAME))
         except InvalidArgument as error:

@@ -79,7 +79,8 @@ class Transport:
         request = self._http.build_request(
             call.method, self.configuration.address + call.target, headers=self._headers(call), timeout=timeout
         )
-        response = self._http.send(request, stream=True)
+        handler = interception.current()
+        response = self._http.send(request, stream=True) if handler is None else handler(request)
         try:
             if response.status_code >= 400:
                 raise _answer(response, response.read()).error()
@@ -95,10 +96,7 @@ class Transport:
             call.method, self.configuration.address + call.target, content=content, headers=headers, timeout=timeout
         )
         handler = interception.current()
-        if handler is not None:
-            response = handler(request)
-        else:
-            response = self._http.send(request)
+        response = self._http.send(request) if handler is None else handler(request)
         return _answer(response, response.content)
 
     def _headers(self, call: Call[T]) -> dict[str, str]:
