@@ -390,7 +390,7 @@ class InputTooLarge(TooLarge):
 
 class UnsupportedMediaType(ApiError):
     code, status = "unsupported_media_type", 415
-    advice = "send JSON"
+    advice = "send JSON, or a catalog as YAML"
 
 
 class IdempotencyKeyReused(ApiError):
