@@ -101,6 +101,22 @@ OF_PRODUCT: dict[str, Callable[[Product], Any]] = {
     "caches.clear": lambda p: p.caches.clear("c", env="prd", key="k"),
 }
 
+OF_WEBHOOKS: dict[str, Callable[[Ductape], Any]] = {
+    "set": lambda d: d.jobs.set_webhook(url="https://a.test/", events=["job.failed"], secret="webhook-secret-key"),
+    "list": lambda d: d.webhooks.list(product="shop", limit=5, offset=0),
+    "create": lambda d: d.webhooks.create(url="https://a.test/", events="*", labels={"a": "b"}, enabled=True),
+    "get": lambda d: d.webhooks.get("wh_1"),
+    "update": lambda d: d.webhooks.update("wh_1", description="n", enabled=False),
+    "delete": lambda d: d.webhooks.delete("wh_1"),
+    "rotate": lambda d: d.webhooks.rotate_secret("wh_1"),
+    "test": lambda d: d.webhooks.test("wh_1", event="job.failed"),
+    "stats": lambda d: d.webhooks.stats("wh_1", from_=1, to=2),
+    "deliveries": lambda d: d.webhooks.deliveries("wh_1", status="failed", event="job.failed", from_=1, limit=3),
+    "delivery": lambda d: d.webhooks.delivery("wh_1", "d_1"),
+    "replay_delivery": lambda d: d.webhooks.replay_delivery("wh_1", "d_1"),
+    "replay": lambda d: d.webhooks.replay("wh_1", from_=1, to=2, status=["failed"]),
+}
+
 
 def of_components(product: Product, kind: str) -> dict[str, Callable[[], Any]]:
     """The calls of one kind of component; those that it does not have are left out."""

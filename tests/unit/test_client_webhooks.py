@@ -155,35 +155,48 @@ def test_a_body_that_was_read_already_is_an_argument() -> None:
         verify_webhook(body, signed(), SECRET)
 
 
-WEBHOOK = {"id": "wh_1", "url": "https://a.test/", "events": ["*"], "enabled": True, "secret": SECRET}
+WEBHOOK: dict[str, Any] = {
+    "id": "wh_1", "url": "https://a.test/", "events": ["*"], "product": None, "env": None, "namespaces": [], "labels": {},
+    "description": "", "enabled": True, "consecutive_failures": 0, "created_at": 5, "updated_at": 6, "secret": SECRET,
+}  # fmt: skip
 DELIVERY = {
-    "id": "d_1", "event": "job.failed", "job_id": "job_1", "status": "delivered",
-    "attempts": [{"at": 5, "duration_ms": 7, "response_status": 200, "response_body": "ok", "error": None}],
+    "id": "d_1", "message_id": "msg_1", "event": "job.failed", "job_id": "job_1", "seq": 3, "created_at": 4,
+    "attempts": [{
+        "at": 5, "duration_ms": 7, "response_status": 200, "response_body": "ok", "error": None, "address": "192.0.2.1",
+    }],
 }  # fmt: skip
 
 
 def test_the_calls_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     surface = Surface("sync", monkeypatch)
-    answer = httpx.Response(200, json={**WEBHOOK, "webhooks": [WEBHOOK], "deliveries": [DELIVERY], "count": 2})
+    told = {
+        **WEBHOOK,
+        **DELIVERY,
+        "webhooks": [WEBHOOK],
+        "limit": 1,
+        "next_cursor": None,
+        "count": 2,
+        "status": "failed",
+    }
+    answer = httpx.Response(200, json={**told, "deliveries": [{**DELIVERY, "status": "delivered"}]})
     client = surface.client(in_order(answer))
 
-    hook = client.jobs.set_webhook(
-        url="https://a.test/", events=["job.completed", "job.failed"], secret="webhook-secret-key"
-    )
-    made = client.webhooks.create(url="https://a.test/", events="*", namespaces=["actions"], labels={"a": "b"})
-    listed = client.webhooks.list()
+    client.jobs.set_webhook(url="https://a.test/", events=["job.completed", "job.failed"], secret="webhook-secret-key")
+    client.webhooks.create(url="https://a.test/", events="*", namespaces=["actions"], labels={"a": "b"})
+    (hook,) = client.webhooks.list(product="shop")
     client.webhooks.get("wh_1")
     client.webhooks.update("wh_1", enabled=False)
     client.webhooks.rotate_secret("wh_1")
-    client.webhooks.test("wh_1")
-    deliveries = client.webhooks.deliveries("wh_1", status="failed")
-    client.webhooks.replay("wh_1", "d_1")
-    client.webhooks.replay("wh_1", from_=5, to=6, status="failed")
+    client.webhooks.test("wh_1", event="job.failed")
+    page = client.webhooks.deliveries("wh_1", status=["failed", "pending"], event="job.failed", from_=5)
+    client.webhooks.delivery("wh_1", "d_1")
+    client.webhooks.replay_delivery("wh_1", "d_1")
+    count = client.webhooks.replay("wh_1", from_=5, to=6, status="failed")
     client.webhooks.delete("wh_1")
 
-    assert hook == made == listed[0]
-    assert (hook.id, hook.events, hook.secret) == ("wh_1", ("*",), SECRET)
-    assert (deliveries[0].attempts[0].response_status, deliveries[0].attempts[0].error) == (200, None)
+    assert (hook.id, hook.events, hook.secret, hook.product) == ("wh_1", ("*",), SECRET, None)
+    assert [each.attempts[0].response_status for each in page] == [200]
+    assert (page.next_cursor, count) == (None, 2)
     assert [
         (request.method, request.url.raw_path.decode(), json.loads(request.content) if request.content else None)
         for request in surface.requests
@@ -192,13 +205,14 @@ def test_the_calls_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) ->
          {"url": "https://a.test/", "events": ["job.completed", "job.failed"], "secret": "webhook-secret-key"}),
         ("POST", "/v1/webhooks",
          {"url": "https://a.test/", "events": ["*"], "namespaces": ["actions"], "labels": {"a": "b"}}),
-        ("GET", "/v1/webhooks", None),
+        ("GET", "/v1/webhooks?product=shop", None),
         ("GET", "/v1/webhooks/wh_1", None),
         ("PATCH", "/v1/webhooks/wh_1", {"enabled": False}),
         ("POST", "/v1/webhooks/wh_1/rotate-secret", {}),
-        ("POST", "/v1/webhooks/wh_1/test", {}),
-        ("GET", "/v1/webhooks/wh_1/deliveries?status=failed", None),
-        ("POST", "/v1/webhooks/wh_1/deliveries/d_1/replay", {}),
-        ("POST", "/v1/webhooks/wh_1/replay", {"from": 5, "to": 6, "status": "failed"}),
+        ("POST", "/v1/webhooks/wh_1/test", {"event": "job.failed"}),
+        ("GET", "/v1/webhooks/wh_1/deliveries?status=failed%2Cpending&event=job.failed&from=5", None),
+        ("GET", "/v1/webhooks/wh_1/deliveries/d_1", None),
+        ("POST", "/v1/webhooks/wh_1/deliveries/d_1/replay", None),
+        ("POST", "/v1/webhooks/wh_1/replay", {"to": 6, "status": ["failed"], "from": 5}),
         ("DELETE", "/v1/webhooks/wh_1", None),
     ]  # fmt: skip

@@ -16,7 +16,17 @@ from ductape.errors import (
     WebhookVerificationError,
 )
 from ductape.options import DispatchOptions, Item, RetryConfig, Schedule, Session
-from ductape.results.event import Delivery, DeliveryAttempt, EventName, JobEvent, Webhook, WebhookEvent, WebhookJob
+from ductape.results.event import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryPage,
+    EventName,
+    JobEvent,
+    Webhook,
+    WebhookEvent,
+    WebhookJob,
+    WebhookStats,
+)
 from ductape.results.explanation import Explanation
 from ductape.results.job import Attempt, Execution, JobData, JobHistory, JobStatus, RunStatus
 from ductape.results.many import ManyResult, Operation, Skipped
@@ -41,6 +51,7 @@ __all__ = [
     "Definition",
     "Delivery",
     "DeliveryAttempt",
+    "DeliveryPage",
     "DispatchOptions",
     "Dispatched",
     "Ductape",
@@ -77,6 +88,7 @@ __all__ = [
     "Webhook",
     "WebhookEvent",
     "WebhookJob",
+    "WebhookStats",
     "WebhookVerificationError",
     "Worker",
     "Workers",

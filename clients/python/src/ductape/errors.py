@@ -163,6 +163,11 @@ class UnknownField(Invalid):
     advice = "use the field that the text names as the nearest, or a server that knows this one"
 
 
+class TooManyDeliveries(Invalid):
+    code, status = "too_many_deliveries", 400
+    advice = "narrow the time or the status of the replay"
+
+
 class NothingToChange(Invalid):
     code, status = "nothing_to_change", 400
     advice = "name at least one thing to change"
@@ -226,6 +231,16 @@ class OperatorKeyNeeded(Forbidden):
 class JobNotFound(NotFound):
     code, status = "job_not_found", 404
     advice = "check the id, and that the key sees the job's product and environment"
+
+
+class WebhookNotFound(NotFound):
+    code, status = "webhook_not_found", 404
+    advice = "check the id, and that the key sees the webhook's product"
+
+
+class DeliveryNotFound(NotFound):
+    code, status = "delivery_not_found", 404
+    advice = "list the webhook's deliveries to see their ids"
 
 
 class OperationNotFound(NotFound):
@@ -346,6 +361,21 @@ class IllegalState(Conflict):
 class NotRecurring(Conflict):
     code, status = "not_recurring", 409
     advice = "cancel or reschedule it: only a recurring job can be paused or triggered"
+
+
+class TooManyWebhooks(Conflict):
+    code, status = "too_many_webhooks", 409
+    advice = "delete a webhook that nobody needs"
+
+
+class WebhookDisabled(Conflict):
+    code, status = "webhook_disabled", 409
+    advice = "enable it first: `ductape.webhooks.update(id, enabled=True)`"
+
+
+class DeliveryUnderWay(Conflict):
+    code, status = "delivery_under_way", 409
+    advice = "wait until it has ended: only such a delivery is replayed"
 
 
 class OperationEnded(Conflict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from asyncio import sleep
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 from ductape import filters, options
@@ -28,7 +28,7 @@ from ductape.arguments import (
     note as a_note,
 )
 from ductape.call import Call, nothing
-from ductape.errors import InvalidArgument, WaitTimeout
+from ductape.errors import InvalidArgument, TooManyWaiting, WaitTimeout
 from ductape.options import Misfire, Overlap
 from ductape.reading import read, read_list
 from ductape.results.event import EventName, Webhook
@@ -41,6 +41,7 @@ from ductape.webhook_fields import set_webhook
 LONGEST_WAIT = 60_000  # ms that the server takes in one request
 _ONE_WAIT = 20_000  # ms; so short that no proxy on the way hangs up
 _LEAST_BETWEEN = 0.2  # seconds between two looks, whatever the server answers
+_WITHOUT_PLACE = 1.0  # seconds between two, where the server has no place for one who waits
 _PAGE = 200  # jobs of a page where all are wanted
 _AT_REST = {"completed", "failed", "cancelled", "paused"}
 
@@ -105,7 +106,11 @@ class AsyncJobs(AsyncDispatchMany, AsyncJobsMany):
         while True:
             began = time.monotonic()
             left = _ONE_WAIT if deadline is None else int((deadline - began) * 1000)
-            job = await self.get(job_id, wait=max(0, min(left, _ONE_WAIT)))
+            try:
+                job = await self.get(job_id, wait=max(0, min(left, _ONE_WAIT)))
+            except TooManyWaiting:  # others wait in every place: look without one
+                job = await self.get(job_id)
+                began += _WITHOUT_PLACE - _LEAST_BETWEEN
             if job.status in _AT_REST or (job.recurring and job.runs_ended > runs_ended):
                 return job
             if deadline is not None and time.monotonic() >= deadline:
@@ -236,11 +241,17 @@ class AsyncJobs(AsyncDispatchMany, AsyncJobsMany):
         secret: str | None = None,
         product: str | None = None,
         env: str | None = None,
+        namespaces: Sequence[str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        description: str | None = None,
     ) -> Webhook:
-        """Tell `url` of these events; the same url again changes that webhook."""
+        """Tell `url` of these events; the same url again changes that webhook. Its `secret` is shown where it is new."""
         return await self._transport.send(
-            set_webhook({"url": url, "events": events, "secret": secret, "product": product, "env": env})
-        )
+            set_webhook({
+                "url": url, "events": events, "secret": secret, "product": product, "env": env,
+                "namespaces": namespaces, "labels": labels, "description": description,
+            })
+        )  # fmt: skip
 
     async def _ask(self, job_id: str, verb: str, body: dict[str, Any]) -> AsyncJob:
         where = path("jobs", ("job_id", job_id), verb)

@@ -51,7 +51,7 @@ class Ductape:
         timeout: float = 30.0,
         total_timeout: float = 120.0,
         retries: int = 3,
-        max_connections: int = 100,
+        max_connections: int = 16,
         http: httpx.Client | None = None,
     ) -> None:
         configuration = Configuration(

@@ -17,6 +17,7 @@ from ductape.answers import Answer
 from ductape.call import Call
 from ductape.configuration import LONGEST_KEEP, Configuration
 from ductape.errors import ConnectionFailed, TimedOut
+from ductape.gates import Gate
 from ductape.retrying import RetryPolicy
 
 T = TypeVar("T")
@@ -30,9 +31,10 @@ class Transport:
         self._policy = RetryPolicy(retries=configuration.retries)
         self._own = http is None
         most = configuration.max_connections
+        self._gate = Gate(most)
         self._http = http or httpx.Client(
             limits=httpx.Limits(
-                max_connections=most, max_keepalive_connections=most, keepalive_expiry=LONGEST_KEEP
+                max_connections=None, max_keepalive_connections=most, keepalive_expiry=LONGEST_KEEP
             )
         )  # fmt: skip
 
@@ -90,13 +92,15 @@ class Transport:
 
     def _try(self, call: Call[T], content: bytes | None, headers: Mapping[str, str], left: float) -> Answer:
         """One try. Raises httpx.TransportError."""
-        longest = max(min(self.configuration.timeout + call.wait, left), 0.001)
-        timeout = httpx.Timeout(longest, pool=max(left, 0.001))  # to wait for a connection is not the server's fault
-        request = self._http.build_request(
-            call.method, self.configuration.address + call.target, content=content, headers=headers, timeout=timeout
-        )
-        handler = interception.current()
-        response = self._http.send(request) if handler is None else handler(request)
+        waiting = time.monotonic()
+        with self._gate.place(left):  # to wait for a place is not the server's fault: it has its full time then
+            left -= time.monotonic() - waiting
+            longest = max(min(self.configuration.timeout + call.wait, left), 0.001)
+            request = self._http.build_request(
+                call.method, self.configuration.address + call.target, content=content, headers=headers, timeout=longest
+            )
+            handler = interception.current()
+            response = self._http.send(request) if handler is None else handler(request)
         return _answer(response, response.content)
 
     def _headers(self, call: Call[T]) -> dict[str, str]:

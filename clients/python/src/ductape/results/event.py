@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 from ductape.reading import Result
+from ductape.results.stats import Percentiles
 
 EventName = Literal[
     "job.scheduled", "job.started", "job.completed", "job.failed", "job.cancelled", "job.paused", "job.resumed",
@@ -63,35 +64,85 @@ class WebhookEvent(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook(Result):
-    """Where events are sent. `secret` is shown only where it was just made."""
+    """Where events are sent. `secret` is shown only by the call that made it."""
 
     id: str
     url: str
     events: tuple[str, ...]
-    enabled: bool = True
-    product: str | None = None
-    env: str | None = None
-    namespaces: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    description: str | None = None
+    product: str | None
+    env: str | None
+    namespaces: tuple[str, ...]
+    labels: Mapping[str, str]
+    description: str
+    enabled: bool
+    consecutive_failures: int
+    created_at: datetime
+    updated_at: datetime
+    disabled_at: datetime | None = None
+    disabled_reason: str | None = None
+    failing_since: datetime | None = None
+    old_secret_until: datetime | None = None
     secret: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryAttempt(Result):
+    """One request of a delivery, and what came back."""
+
     at: datetime
-    duration_ms: int | None = None
-    response_status: int | None = None
-    response_body: str | None = None
-    error: str | None = None
+    duration_ms: int
+    response_status: int | None
+    response_body: str
+    error: str | None
+    address: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery(Result):
-    """One event on its way to one webhook."""
+    """One event on its way to one webhook. `job_id` is None of a test; `payload` is told of a single one only."""
 
     id: str
+    message_id: str
     event: str
-    job_id: str
+    job_id: str | None
+    seq: int | None
     status: Literal["pending", "delivered", "failed"]
     attempts: tuple[DeliveryAttempt, ...]
+    created_at: datetime
+    next_attempt_at: datetime | None = None
+    finished_at: datetime | None = None
+    payload: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryPage(Result):
+    """A page of a delivery log, the newest first; iterating it gives its deliveries."""
+
+    deliveries: tuple[Delivery, ...]
+    next_cursor: str | None
+    limit: int
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return iter(self.deliveries)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookStats(Result):
+    """Deliveries of a time. `success_rate` is 0 to 100 of those that have ended."""
+
+    pending: int
+    delivered: int
+    failed: int
+    attempts: int
+    success_rate: float | None
+    duration_ms: Percentiles
+    consecutive_failures: int
+    failing_since: datetime | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed(Result):
+    """How many deliveries are sent again."""
+
+    count: int
