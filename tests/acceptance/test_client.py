@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from ductape import AsyncDuctape, Ductape, JobEvent, WaitTimeout, errors
 from tests.acceptance.system import APP, ENV, OPERATOR_KEY, PRODUCT, System
-from tests.servers.local import free_port
+from tests.servers.local import ROOT, free_port
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -116,6 +120,28 @@ def test_the_older_calls_holds_the_catalog_and_the_service(client: Ductape) -> N
     assert key.key
     client.keys.revoke(key.id)
     assert next(each for each in client.keys.list() if each.id == key.id).revoked_at
+
+
+def test_the_example_of_the_readme_runs(client: Ductape, house: System, tmp_path: Path) -> None:
+    """On a product like the one that `make up` loads."""
+    client.catalog.put("demo", {
+        "product": "demo", "envs": [{"slug": "dev"}],
+        "apps": [{
+            "tag": "echo", "envs": {"dev": {"base_url": f"http://127.0.0.1:{house.receiver_port}"}},
+            "events": [{"tag": "say", "method": "POST", "resource": "/say"}],
+        }],
+    })  # fmt: skip
+    readme = (ROOT / "clients" / "python" / "README.md").read_text()
+    program = readme.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / ".data").mkdir()
+    (tmp_path / ".data" / "operator_api_key").write_text(OPERATOR_KEY + "\n")
+    answer = subprocess.run(
+        [sys.executable, "-c", program.replace(":8000", f":{house.port}")], cwd=tmp_path, text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python" / "src")}, check=False,
+    )  # fmt: skip
+
+    assert answer.returncode == 0, answer.stderr
+    assert [line.split()[0][:5] for line in answer.stdout.splitlines()] == ["job_0", "compl"]
 
 
 def test_a_thousand_dispatches_at_once_over_one_asynchronous_client(

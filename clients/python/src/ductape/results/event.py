@@ -53,13 +53,15 @@ class WebhookJob(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookEvent(Result):
-    """A verified webhook. `id` is the same whenever it is sent again: do its work once for each."""
+    """A verified webhook. `id` is the same whenever it is sent again: do its work once for each. Of a `test`
+    the job is an example."""
 
     id: str = ""
     event: str
     timestamp: datetime
     job: WebhookJob
     type: str | None = None
+    test: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,8 @@ class DeliveryAttempt(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery(Result):
-    """One event on its way to one webhook. `job_id` is None of a test; `payload` is told of a single one only."""
+    """One event on its way to one webhook. `job_id` is None of a test; `reason` says why it
+    has failed for good; `payload` is told of a single one only."""
 
     id: str
     message_id: str
@@ -111,6 +114,7 @@ class Delivery(Result):
     created_at: datetime
     next_attempt_at: datetime | None = None
     finished_at: datetime | None = None
+    reason: str | None = None
     payload: Mapping[str, Any] | None = None
 
 
