@@ -120,7 +120,8 @@ def test_the_client_imports_httpx_and_the_standard_library_alone() -> None:
 
 def test_files_are_small_and_named_for_what_they_are() -> None:
     for path in PACKAGE.rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 460, path
+        most = 500 if path.name == "errors.py" else 400  # a table, one class a code
+        assert len(path.read_text().splitlines()) <= most, path
         assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 
 
