@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import datetime
+from functools import partial
 from io import StringIO
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -345,7 +346,7 @@ def _held(server: Described, schemas: Mapping[str, Any], checks: Mapping[str, Ca
         inner = server.resolved(schema)
         inner = server.resolved(inner["oneOf"][0]) if "oneOf" in inner and "$ref" not in inner else inner
         check = checks[name]
-        takes = lambda value, check=check, name=name: _takes(check, name, value)  # noqa: E731
+        takes = partial(_takes, check, name)
         if "enum" in inner:
             assert all(map(takes, inner["enum"])), name
             assert not takes("none of them"), name

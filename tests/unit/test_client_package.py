@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_both_clients_can_do_the_same() -> None:
                 found |= {f"{name}.{each}" for each in surface(value, depth + 1)}
         return found
 
-    options = {"base_url": "http://jobs.test", "api_key": "key", "product": "shop"}
+    options: dict[str, Any] = {"base_url": "http://jobs.test", "api_key": "key", "product": "shop"}
     synchronous, asynchronous = surface(Ductape(**options)), surface(AsyncDuctape(**options))
 
     assert synchronous == asynchronous
