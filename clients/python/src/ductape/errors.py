@@ -158,6 +158,11 @@ class MalformedBody(Invalid):
     advice = "send a JSON object without NaN, NUL or too much nesting"
 
 
+class MalformedRequest(Invalid):
+    code, status = "malformed_request", 400
+    advice = "use a client of HTTP as it is; look at what a proxy on the way makes of requests"
+
+
 class UnknownField(Invalid):
     code, status = "unknown_field", 400
     advice = "use the field that the text names as the nearest, or a server that knows this one"
@@ -418,6 +423,16 @@ class InputTooLarge(TooLarge):
     advice = "keep one input below 1 MiB: pass a reference to large data"
 
 
+class UriTooLong(ApiError):
+    code, status = "uri_too_long", 414
+    advice = "shorten the filter, or ask with fewer labels at once"
+
+
+class HeadersTooLarge(ApiError):
+    code, status = "headers_too_large", 431
+    advice = "send fewer or shorter headers"
+
+
 class UnsupportedMediaType(ApiError):
     code, status = "unsupported_media_type", 415
     advice = "send JSON, or a catalog as YAML"
@@ -468,8 +483,8 @@ def _with_codes(cls: type[ApiError]) -> dict[str, type[ApiError]]:
 BY_CODE: Mapping[str, type[ApiError]] = _with_codes(ApiError)
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: Invalid, 401: Unauthenticated, 403: Forbidden, 404: NotFound, 405: MethodNotAllowed, 409: Conflict,
-    412: ChangedMeanwhile, 413: TooLarge, 415: UnsupportedMediaType, 429: TooManyRequests, 502: Unavailable,
-    503: Unavailable, 504: Unavailable,
+    412: ChangedMeanwhile, 413: TooLarge, 414: UriTooLong, 415: UnsupportedMediaType, 429: TooManyRequests,
+    431: HeadersTooLarge, 502: Unavailable, 503: Unavailable, 504: Unavailable,
 }  # fmt: skip
 
 
