@@ -1,0 +1,1 @@
+"""What the API answers, as frozen dataclasses: times are aware `datetime` in UTC, durations whole ms."""
