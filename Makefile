@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: up test unit integration conformance acceptance check bench faults oracle mutants lock install extras install-dev clean
+.PHONY: up test unit integration conformance acceptance check fuzz bench faults oracle mutants lock install extras install-dev clean
 
 up: install  ## the whole system on this machine, until Ctrl-C
 	@exec $(BIN)/python manage.py up
@@ -18,6 +18,9 @@ unit integration conformance acceptance: install-dev  ## one tier
 
 check:  ## what CI runs: linters, types, layers, migrations, all tests
 	@.ci/run
+
+fuzz: install-dev  ## schemathesis drives every operation of the API's description
+	@$(BIN)/python -m tests.fuzz
 
 bench: install-dev  ## the benchmarks, each beside its peers
 	@$(BIN)/python -m benchmarks --write

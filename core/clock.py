@@ -5,7 +5,7 @@ that disagree neither run things twice nor early. Hot SQL statements read it the
 (`sql_now`); Python asks `database_now`, which measures the database's clock every few
 seconds and carries it forward with the monotonic clock in between.
 
-A test moves time with `shift`, and a whole process with CLOCK_OFFSET_MS (local only).
+A test moves time with `shift`, or stops it with `stopped`; a whole process is moved with CLOCK_OFFSET_MS (local only).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +26,7 @@ STEP_SECONDS = 0.05  # a wall clock that moved so far against the monotonic one 
 _lock = threading.Lock()
 _measured: tuple[float, datetime, float] | None = None  # monotonic seconds, then: database time, wall minus monotonic
 _offset = timedelta(milliseconds=int(os.environ.get("CLOCK_OFFSET_MS", "0")))
+_stopped_at: datetime | None = None
 
 
 def offset() -> timedelta:
@@ -35,6 +36,8 @@ def offset() -> timedelta:
 
 def machine_now() -> datetime:
     """This machine's time, aware UTC. For logs and for the embedded database, whose clock it is."""
+    if _stopped_at is not None:
+        return _stopped_at
     return datetime.now(UTC) + offset()
 
 
@@ -45,7 +48,7 @@ def database_now() -> datetime:
 
     Raises django.db.OperationalError when it has to measure and the database is away.
     """
-    if connection.vendor != "postgresql":
+    if _stopped_at is not None or connection.vendor != "postgresql":
         return machine_now()
     global _measured
     at = time.monotonic()
@@ -68,6 +71,8 @@ def sql_now(vendor: str) -> str:
     """
     if vendor != "postgresql":
         return "%(now)s"
+    if _stopped_at is not None:
+        return f"'{_stopped_at.isoformat()}'::timestamptz"
     moved = offset()
     if not moved:
         return "statement_timestamp()"
@@ -84,3 +89,30 @@ def shift(by: timedelta) -> Iterator[None]:
         yield
     finally:
         _offset = before
+
+
+def is_stopped() -> bool:
+    """Whether this process's clock stands still: each moment of it is a text of its own in SQL."""
+    return _stopped_at is not None
+
+
+@contextmanager
+def stopped(at: datetime) -> Iterator[Callable[[datetime], None]]:
+    """Stop this process's clock at `at`, in Python and in SQL alike; the value moves it on, or back (tests only).
+
+    RuntimeError in production, where other processes would go on by the true time.
+    """
+    global _stopped_at
+    if settings.ENVIRONMENT == "production":
+        raise RuntimeError("the clock is not stopped in production: ENVIRONMENT says that this is no test")
+    before = _stopped_at
+
+    def move(to: datetime) -> None:
+        global _stopped_at
+        _stopped_at = to.astimezone(UTC)
+
+    move(at)
+    try:
+        yield move
+    finally:
+        _stopped_at = before

@@ -38,6 +38,24 @@ def nullable(schema: Schema) -> Schema:
     return {"oneOf": [schema, {"type": "null"}]}
 
 
+def allows_null(schema: Schema) -> bool:
+    """Whether null is right by a schema; of a reference, which may lead to anything, no."""
+    kinds = schema.get("type")
+    if kinds is not None:
+        return kinds == "null" or (isinstance(kinds, list) and "null" in kinds)
+    return any(map(allows_null, schema["oneOf"])) if "oneOf" in schema else "$ref" not in schema
+
+
+def null_left_out(body: Schema) -> Schema:
+    """A body in which each field that may be left out may also be null, which means the same."""
+    required = body.get("required", ())
+    fields = {
+        name: schema if name in required or allows_null(schema) else nullable(schema)
+        for name, schema in body.get("properties", {}).items()
+    }
+    return {**body, "properties": fields} if fields else body
+
+
 def obj(required: dict[str, Schema], optional: dict[str, Schema] | None = None, description: str = "") -> Schema:
     """A closed object: what it must have, and what it may have besides."""
     schema: Schema = {

@@ -14,7 +14,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 
-from core.openapi import PROBLEM, ref
+from core.openapi import PROBLEM, Schema, null_left_out, ref
+from ductape_jobs.links import add_links
 from executors import registry
 from jobs.operations.targets import TargetNames
 
@@ -29,13 +30,15 @@ PROBLEMS = {
     "409": "The state does not allow it, or somebody else was first",
     "412": "It was changed after it was read (If-Match)",
     "413": "The body is too long",
+    "414": "The address is longer than 8 KiB",
     "415": "The body is not JSON",
     "422": "The idempotency key was used for another request",
     "429": "Too much at once: Retry-After says when to come back",
+    "431": "There are too many headers, or one is too long",
     "500": "Something went wrong here: the log knows it by its request id",
     "503": "The database is away or busy: Retry-After says when to come back",
 }
-_OF_EVERY = ("400", "500", "503")
+_OF_EVERY = ("400", "414", "431", "500", "503")
 _WITH_KEY = ("401", "403", "404")
 _WITH_BODY = ("413", "415")
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -55,7 +58,7 @@ def _can_succeed(path: str, _: str, method: str, callback: Any) -> bool:
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """drf-spectacular's hook after: components, problems, headers."""
+    """drf-spectacular's hook after: components, problems, headers, links."""
     components = result.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas.update(_components())
@@ -71,6 +74,9 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
         for method in _METHODS:
             if method in operations:
                 _complete_operation(path, operations[method])
+                if method != "patch":  # there null takes a field away, and the operation says which may go
+                    _complete_body(operations[method], schemas)
+    add_links(result)
     return result
 
 
@@ -88,6 +94,18 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
     for status in statuses:
         responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _complete_body(operation: dict[str, Any], schemas: dict[str, Schema]) -> None:
+    """What holds of every body: null is as good as nothing, where a field may be left out (tests/integration/test_nulls.py)."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is None:
+        return
+    name = content["schema"].get("$ref", "").rpartition("/")[2]
+    if name:
+        schemas[name] = null_left_out(schemas[name])
+    else:
+        content["schema"] = null_left_out(content["schema"])
 
 
 def _problem_headers(status: str) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from typing import Any
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
+from gunicorn import util
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from ductape_jobs import refusals
 from jobs.operations.streaming import streams
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where heartbeats cost no disk; nothing secret is written
@@ -58,6 +60,18 @@ class Worker(ThreadWorker):
         """Begin to stop, as gunicorn's own; streams, which end by nothing else, end too."""
         super().handle_exit(sig, frame)
         streams.close()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Tell the client what is wrong with a request that Django never saw; gunicorn's own tells it in HTML."""
+        refused = refusals.refusal(exc)
+        if refused is None:
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("a request from %s was refused: %s", (addr or ("",))[0], exc)
+        try:
+            util.write_nonblock(client, refusals.answer(refused))
+        except OSError:
+            self.log.debug("nobody waits for the answer to a refused request")
 
     def enqueue_req(self, conn: TConn) -> None:
         with self._counting:
@@ -106,6 +120,7 @@ class Server(BaseApplication):
             "preload_app": True,
             "control_socket_disable": True,  # else gunicorn opens one in the home folder
             "worker_tmp_dir": str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None,
+            "limit_request_line": refusals.LONGEST_LINE,
             "logger_class": Log,
             "proc_name": "ductape-api",
         }

@@ -23,6 +23,8 @@ from pathlib import Path
 from tests.servers.local import FAST_POSTGRES, ROOT, postgres_server, redis_server
 
 TIERS = ("unit", "integration", "conformance", "acceptance")
+# Of remote systems, and as long as all the rest of them: where there are two lanes, they balance the two.
+PROVIDERS = ("tests/integration/test_provider_conformance.py", "tests/integration/test_secrets_nowhere.py")
 NO_TESTS = 5  # pytest's exit code where it found none
 TAIL_LINES = 400  # of a failed part's output
 
@@ -62,7 +64,9 @@ def main() -> int:
         if databases:
             base["REDIS_URL"] = stack.enter_context(redis_server(_made(folder / "redis")))
             with _postgres(_made(folder / "postgres")) as address:
-                ended += _side_by_side(_on_sqlite(databases, base), _on_postgres(databases, base, address, folder))
+                ended += _side_by_side(
+                    _on_sqlite(databases, base, address), _on_postgres(databases, base, address, folder)
+                )
                 if address is None:
                     ended.append(_missing_postgres())
         if "acceptance" in wanted:
@@ -72,8 +76,17 @@ def main() -> int:
     return _report(ended)
 
 
-def _on_sqlite(tiers: Sequence[str], base: dict[str, str]) -> list[Part]:
-    return [Part(name=f"{tier}, SQLite", paths=[f"tests/{tier}"], env=base) for tier in tiers]
+def _on_sqlite(tiers: Sequence[str], base: dict[str, str], address: str | None) -> list[Part]:
+    elsewhere = [f"--ignore={path}" for path in PROVIDERS] if address is not None else []
+    return [
+        Part(
+            name=f"{tier}, SQLite",
+            paths=[f"tests/{tier}"],
+            options=elsewhere if tier == "integration" else [],
+            env=base,
+        )
+        for tier in tiers
+    ]
 
 
 def _on_postgres(tiers: Sequence[str], base: dict[str, str], address: str | None, folder: Path) -> list[Part]:
@@ -83,7 +96,7 @@ def _on_postgres(tiers: Sequence[str], base: dict[str, str], address: str | None
     env = {**base, "DATA_DIR": str(folder / "data-pg"), "DATABASE_URL": f"{address}/ductape", "REDIS_URL": redis_url}
     # Of the integration tests only those that use the database, and not those of remote systems, which two lanes
     # at once would share: the others would be the same again.
-    return [
+    parts = [
         Part(
             name=f"{tier}, PostgreSQL",
             paths=[f"tests/{tier}"],
@@ -92,6 +105,9 @@ def _on_postgres(tiers: Sequence[str], base: dict[str, str], address: str | None
         )
         for tier in tiers
     ]
+    if "integration" in tiers:
+        parts.insert(1, Part(name="integration, providers", paths=PROVIDERS, env=env))
+    return parts
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from executors import base
 from executors.catalog import kinds
 from executors.catalog.actions import OpenedAction
 from executors.catalog.components import opened as open_component
+from executors.catalog.components import unconnected
 from executors.catalog.models import Component, Connection, SavedEvent
 from executors.catalog.resolve import open_call
 from executors.catalog.values import values_of
@@ -48,7 +49,7 @@ def check_connection(component: Component, environment: Environment) -> CheckRes
     began = time.monotonic()
     connection = component.connections.filter(environment=environment).first()
     if connection is None:
-        detail = f"there is no connection in environment {environment.slug!r}: give it a base_url"
+        detail = unconnected(component, environment.product.tag, environment.slug)
         return CheckResult(ok=False, detail=detail, code="connection_not_found")
     connection.component = component
     tried = _tried_app if component.kind == "app" else _tried_component

@@ -143,11 +143,7 @@ def rows(
     if known.connected:
         connection = component.connections.filter(environment_id=environment_id).first()
         if connection is None:
-            product, env = _names(environment_id)
-            detail = (
-                f"environment {env!r} of product {product!r} has no connection for {kind} {component.tag!r}: "
-                f"PUT /v1/products/{product}/{known.plural}/{component.tag}/envs/{env}"
-            )
+            detail = unconnected(component, *_names(environment_id))
             raise NotFound(detail, code="connection_not_found", errors=[FieldError(known.target, "not_found", detail)])
         connection.component = component
     return component, connection, saved
@@ -203,6 +199,14 @@ def _missing(place: str, what: str, detail: str, tags: Any, names: tuple[str, st
     meant = nearest(given, list(tags[:500]))
     detail += f": did you mean {meant!r}?" if meant else f": add it with PUT /v1/products/{names[0]}/catalog"
     return NotFound(detail, code=f"{what}_not_found", errors=[FieldError(place, "not_found", detail)])
+
+
+def unconnected(component: Component, product: str, env: str) -> str:
+    """That it has no connection in that environment, and the way out."""
+    return (
+        f"environment {env!r} of product {product!r} has no connection for {component.kind} {component.tag!r}: "
+        f"PUT /v1/products/{product}/{kinds.get(component.kind).plural}/{component.tag}/envs/{env}"
+    )
 
 
 def _names(environment_id: int) -> tuple[str, str]:

@@ -7,7 +7,7 @@ r"""What an expression looks like: a text taken apart into plain pieces, referen
     kind       = "Input" | "Sequence" | "Step" | "Variable" | "Constant" | "Session" | "Secret" | "Auth" ;
     name       = ( any character but "{" , "}" and controls ) , { ... } ;   ("[0]" or "0": a position in a list)
     function   = "$" , word , "(" , [ term , { "," , term } ] , ")" ;
-    size       = ( "$Size" | "$Length" ) , "{" , term , "}" ;
+    size       = ( "$Size" | "$Length" ) , "{" , expression , "}" ;
     term       = expression | string | number | list | object | "true" | "false" | "null" ;
     list       = "[" , [ term , { "," , term } ] , "]" ;
     object     = "{" , [ member , { "," , member } ] , "}" ;

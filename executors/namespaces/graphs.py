@@ -14,7 +14,13 @@ from executors.base import VALIDATION_ERROR, AttemptFailed, Call
 from executors.catalog.components import Found, Opened
 from executors.namespaces.component import ComponentExecutor
 from executors.providers.graph.backends import backend
-from executors.providers.graph.requests import folded_operation, request, wrong_operation, wrong_request
+from executors.providers.graph.requests import (
+    folded_operation,
+    operation_error,
+    request,
+    wrong_operation,
+    wrong_request,
+)
 
 
 class GraphsExecutor(ComponentExecutor):
@@ -27,8 +33,8 @@ class GraphsExecutor(ComponentExecutor):
         operation = target.get("operation")
         if operation is None:
             yield FieldError("operation", "required", "is required: the operation on the graph, such as findNodes")
-        elif (told := wrong_operation(operation, found.type)) is not None:
-            yield FieldError("operation", "invalid", told)
+        elif (error := operation_error(operation, "operation", found.type)) is not None:
+            yield error
         else:
             yield from wrong_request(folded_operation(operation), input, "input", found.type)
 

@@ -14,7 +14,7 @@ from core.fields import dotted, reject_unknown
 from executors import registry
 from jobs.operations.dispatch import MOST_JOBS, MOST_TOLD
 from jobs.operations.request import LONGEST_IDEMPOTENCY_KEY, DispatchRequest
-from jobs.operations.targets import TARGETS, TargetNames, target_names
+from jobs.operations.targets import TARGETS, TargetNames, read_target, target_names
 
 _FIELDS = {
     "product": "product",
@@ -42,7 +42,7 @@ def read_dispatch(body: Mapping[str, Any], names: TargetNames, *, path: str = ""
     """The request that a body describes; `null` is the same as left out. Raises Invalid."""
     reject_unknown(body, _known(names.namespace), path)
     given = {_FIELDS[name]: value for name, value in body.items() if value is not None and name in _FIELDS}
-    return DispatchRequest(namespace=names.namespace, target=_target(body, names, path), **given)
+    return DispatchRequest(namespace=names.namespace, target=read_target(body, names, path), **given)
 
 
 def read_many(body: Mapping[str, Any]) -> list[DispatchRequest]:
@@ -107,18 +107,4 @@ def _read_one(job: Any, path: str) -> DispatchRequest:
 @lru_cache(maxsize=64)
 def _known(namespace: str) -> frozenset[str]:
     """The fields of a namespace's dispatch."""
-    names = target_names(namespace)
-    return frozenset({*_FIELDS, *names.fields, *(alias for alias, _ in names.aliases)})
-
-
-def _target(body: Mapping[str, Any], names: TargetNames, path: str) -> dict[str, Any]:
-    """What names the target, under its own names. A part that is missing is None: the request tells it."""
-    target = {name: body.get(name) for name in names.fields}
-    for alias, name in names.aliases:
-        value = body.get(alias)
-        if value is None:
-            continue
-        if target[name] is not None and target[name] != value:
-            raise Invalid.field(dotted(path, alias), f"differs from {name!r}, which it is another name for")
-        target[name] = value
-    return target
+    return target_names(namespace).spelled.union(_FIELDS)

@@ -23,13 +23,13 @@ _CODES: Schema = {
 RETRY_CONFIG = obj(
     {},
     {
-        "initialDelay": _DELAY,
-        "maxDelay": _DELAY,
-        "backoffMultiplier": {"type": "number", "minimum": 1, "maximum": 100},
-        "jitter": FLAG,
-        "jitterPercent": {"type": "number", "minimum": 0, "maximum": 1},
-        "retryableErrors": _CODES,
-        "nonRetryableErrors": _CODES,
+        "initialDelay": nullable(_DELAY),
+        "maxDelay": nullable(_DELAY),
+        "backoffMultiplier": nullable({"type": "number", "minimum": 1, "maximum": 100}),
+        "jitter": nullable(FLAG),
+        "jitterPercent": nullable({"type": "number", "minimum": 0, "maximum": 1}),
+        "retryableErrors": nullable(_CODES),
+        "nonRetryableErrors": nullable(_CODES),
     },
 )
 

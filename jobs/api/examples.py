@@ -1,6 +1,6 @@
 """The examples of the documents (S3, S4) as the description of the API shows them. Data only.
 
-As they are written there, but for times that are past: those lie in the year 2100.
+As they are written there, but for times that are past, which lie in the year 2100, and those that are counted from now.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from typing import Any
 
 LATER = 4_102_444_800_000  # 2100-01-01T00:00:00Z, in place of the page's `Date.now() + …` and of 2025
 LAST_DAY = "2100-12-31T23:59:59Z"  # in place of 2025-12-31
+TODAY = 1_893_456_000_000  # 2030-01-01T00:00:00Z, in place of `new Date().setHours(0, 0, 0, 0)`
+LONG_AGO = 1_577_836_800_000  # 2020-01-01T00:00:00Z, in place of `Date.now() - …`
 TOKEN = "eyJhbGciOiJIUzI1NiIs..."  # noqa: S105 - as the page cuts it off
 
 # namespace → bodies of its dispatch (S3)
@@ -73,6 +75,18 @@ DISPATCH: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }  # fmt: skip
+
+# verb → bodies of what is asked of many jobs (S4)
+MANY: dict[str, list[dict[str, Any]]] = {
+    "cancel": [{"product": "my-app", "status": "scheduled"}],
+    "pause": [{"product": "my-app", "recurring": True}, {"product": "my-app"}],
+    "resume": [{"product": "my-app", "status": "paused"}],
+    "retry": [{"status": "failed", "from": TODAY}],
+    "delete": [
+        {"status": "completed", "to": LONG_AGO},
+        {"status": ["completed", "cancelled", "failed"], "to": LONG_AGO},
+    ],
+}
 
 # verb → bodies of what is asked of a job (S4)
 VERBS: dict[str, list[dict[str, Any]]] = {

@@ -22,6 +22,7 @@ from core.tenancy import scopes
 from core.tenancy.auth import Principal, principal_of
 from core.tenancy.parsing import body_of
 from executors.catalog.reading import Problems, Reader
+from jobs.api import examples
 from jobs.api.parameters import LAST_RUN, MOST_FAILURES
 from jobs.api.reading import FILTER_FIELDS, Query, read_filter
 from jobs.api.views import LONGEST_DELAY, LONGEST_NOTE
@@ -160,12 +161,13 @@ def _pause_id(reader: Reader) -> UUID | None:
 def _many(verb: Verb, explained: str, **more: Schema) -> Any:
     """The description of one call."""
     fields = {**_FILTER, **more, "dry_run": {**FLAG, "description": "only count: nothing is changed"}}
+    shown = {"examples": examples.MANY[verb]} if verb in examples.MANY else {}
     return extend_schema(
         operation_id=f"jobs_{verb}_many",
         summary=f"{verb.capitalize()} many jobs",
         description=explained,
         tags=["jobs"],
-        request={"application/json": {**obj({}, fields), "minProperties": 1}},
+        request={"application/json": {**obj({}, fields), "minProperties": 1, **shown}},
         responses={200: ref("ManyDone"), 202: ref("ManyBegun")},
     )
 

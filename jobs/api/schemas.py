@@ -147,12 +147,12 @@ SCHEDULE = obj(
         "end_date": nullable(TIME_GIVEN),
         "tz": {"type": ["string", "null"]},
         "timezone": {"type": ["string", "null"]},
-        "overlap": one_of(*OVERLAPS),
-        "misfire": one_of(*MISFIRES),
-        "misfire_grace": DURATION,
-        "dst_gap": one_of(*DST_GAPS),
-        "dst_overlap": one_of(*DST_OVERLAPS),
-        "jitter": DURATION,
+        "overlap": nullable(one_of(*OVERLAPS)),
+        "misfire": nullable(one_of(*MISFIRES)),
+        "misfire_grace": nullable(DURATION),
+        "dst_gap": nullable(one_of(*DST_GAPS)),
+        "dst_overlap": nullable(one_of(*DST_OVERLAPS)),
+        "jitter": nullable(DURATION),
     },
 )
 

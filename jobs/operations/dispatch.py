@@ -64,10 +64,15 @@ class Dispatched:
     created: bool = True  # False: a job was there already, by its unique or idempotency key
     replayed: bool = False  # the first answer to this idempotency key
 
+    @property
+    def id(self) -> str:
+        """The job's id as the API writes it: `job_…`."""
+        return encode("job", self.job_id)
+
     def as_dict(self) -> dict[str, Any]:
         """The contract's dispatch result."""
         result: dict[str, Any] = {
-            "job_id": encode("job", self.job_id),
+            "job_id": self.id,
             "status": self.status,
             "scheduled_at": to_ms(self.scheduled_at),
             "recurring": self.recurring,
@@ -107,7 +112,8 @@ def dispatch(request: DispatchRequest, *, principal: Principal = IN_PROCESS) -> 
         ready = _prepare(request, principal, now)
     except _Replay as replay:
         return replay.answer
-    if ready.asked is None and request.unique_key is None and not connection.in_atomic_block:
+    alone = not connection.in_atomic_block and connection.get_autocommit()
+    if alone and ready.asked is None and request.unique_key is None:
         _together.put(ready.draft)
         return _of(ready.draft)
     with transaction.atomic():

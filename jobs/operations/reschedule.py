@@ -65,7 +65,15 @@ def check_changes(changes: Mapping[str, Any]) -> None:
 
 def _given(changes: Mapping[str, Any]) -> dict[str, Any]:
     reject_unknown(changes, FIELDS)
-    given = {_ALIASES.get(name, name): value for name, value in changes.items()}
+    given: dict[str, Any] = {}
+    spelled: dict[str, str] = {}  # what is given → the name that the caller used
+    for name, value in changes.items():
+        known = _ALIASES.get(name, name)
+        if known in given and value is None:  # its other name says more
+            continue
+        if given.get(known) is not None:
+            raise Invalid.field(name, f"is given twice, as {spelled[known]!r} and {name!r}: leave one out")
+        given[known], spelled[known] = value, name
     if not given:
         raise Invalid("give a new start_at, cron (with tz) or every", code="nothing_to_change")
     return given

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Awaitable, Callable
 
 from core.errors import ApiError
 from core.ids import encode
@@ -26,6 +27,7 @@ from executors.base import (
     Outcome,
 )
 from executors.isolated import Died
+from jobs.lifecycle.claim import Claim
 from jobs.runner.caching import Cached
 from jobs.runner.database import DatabaseThread
 from jobs.runner.flights import Flying
@@ -36,6 +38,8 @@ from jobs.runner.steps import RunSteps
 
 logger = logging.getLogger(__name__)
 
+Execute = Callable[[Call], Awaitable[Outcome | Died]]
+
 _CODES = {403: FORBIDDEN, 404: NOT_FOUND}
 
 
@@ -43,20 +47,28 @@ class Attempts:
     """Makes the attempts of one process. `reading` and `writing` are its threads for what they need of the database,
     `isolated` is how many may run in processes of their own."""
 
-    def __init__(self, *, reading: DatabaseThread, writing: DatabaseThread, isolated: int) -> None:
+    def __init__(
+        self,
+        *,
+        reading: DatabaseThread,
+        writing: DatabaseThread,
+        isolated: int,
+        steps: Callable[[DatabaseThread, Claim], RunSteps] = RunSteps,
+    ) -> None:
         self._writing = writing
+        self._steps = steps
         self._resolution = Resolution(reading)
         self._sessions = Sessions(reading)
         self._cached = Cached(reading)
         self._isolation = Isolation(isolated)
 
-    async def make(self, flying: Flying, *, isolated: bool) -> Outcome | Died:
-        """resolve → execute, under the deadline. Raises CancelledError alone."""
+    async def make(self, flying: Flying, *, isolated: bool, instead: Execute | None = None) -> Outcome | Died:
+        """resolve → execute, or what a test has in its place. Raises CancelledError alone."""
         claim = flying.claim
         try:
             resolved = await self._resolution.of(claim)
             call = await self._call(flying, resolved)
-            execute = self._isolation.execute if isolated else resolved.executor.execute
+            execute = instead or (self._isolation.execute if isolated else resolved.executor.execute)
             if claim.cache:
                 return await self._cached.execute(claim, call, resolved.executor, execute)
             return await execute(call)
@@ -74,7 +86,7 @@ class Attempts:
         claim = flying.claim
         session = await self._sessions.of(claim) if claim.session else None
         job_id = encode("job", claim.job_id)
-        steps = RunSteps(self._writing, claim)
+        steps = self._steps(self._writing, claim)
         return Call(
             job_id=job_id,
             run_key=f"{job_id}:{claim.number}",

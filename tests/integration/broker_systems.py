@@ -53,6 +53,7 @@ class RabbitMQ(Broker):
 class RedisStream(Broker):
     type = "redis"
     needs_name = "redis"
+    stays = True
 
     def connection(self, port: int | None = None) -> dict[str, Any]:
         return {"host": self.host, "port": port or self.port, "db": 9}
@@ -76,10 +77,57 @@ class RedisStream(Broker):
         self._client.close()
 
 
+class RedisList(RedisStream):
+    """A list carries the message alone: what else there is stands in an envelope."""
+
+    def topic(self) -> dict[str, Any]:
+        return {"tag": "news", "topic": self.name, "mode": "list", "envelope": True}
+
+    def read(self) -> list[Got]:
+        found: Any = self._client.lrange(self.name, 0, -1)
+        return [_unwrapped(each) for each in found]
+
+
+class RedisChannel(RedisStream):
+    stays = False
+
+    def topic(self) -> dict[str, Any]:
+        return {"tag": "news", "topic": self.name, "mode": "pubsub", "envelope": True}
+
+    def open(self) -> None:
+        super().open()
+        self._listening = self._client.pubsub()
+        self._listening.subscribe(self.name)
+        assert self._told()["type"] == "subscribe"
+
+    def read(self) -> list[Got]:
+        """What has come by the time that a message of ours, sent after it, has."""
+        self._client.publish(self.name, b"end")
+        found = []
+        while (data := self._told()["data"]) != b"end":
+            found.append(_unwrapped(data))
+        return found
+
+    def close(self) -> None:
+        self._listening.close()
+        super().close()
+
+    def _told(self) -> Any:
+        told = self._listening.get_message(timeout=5.0)
+        assert told is not None
+        return told
+
+
+def _unwrapped(envelope: bytes) -> Got:
+    inside = json.loads(envelope)
+    return Got(json.dumps(inside["message"]).encode(), inside["headers"], inside.get("key"))
+
+
 class Nats(Broker):
     type = "nats"
     needs_name = "nats"
     carries_keys = False
+    stays = True
 
     def connection(self, port: int | None = None) -> dict[str, Any]:
         return {"servers": [f"{self.host}:{port or self.port}"]}
@@ -159,6 +207,7 @@ class Kafka(Broker):
     """librdkafka's own cluster in this process. It advertises its own address: no proxy stands before it."""
 
     type = "kafka"
+    stays = True
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
@@ -242,4 +291,4 @@ class Sqs(Broker):
         self._server.stop()
 
 
-SYSTEMS: list[type[Broker]] = [RabbitMQ, RedisStream, Nats, Mqtt, Kafka, Sqs]
+SYSTEMS: list[type[Broker]] = [RabbitMQ, RedisStream, RedisList, RedisChannel, Nats, Mqtt, Kafka, Sqs]

@@ -40,7 +40,7 @@ class Broker:
     needs_name = ""  # of the machine's server
     carries_keys = True
     keeps = True  # connections that are not used: some servers hang up after each answer
-    lost_is_seen = True  # a connection that is cut is seen at once
+    stays = False  # reading takes nothing away
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port

@@ -9,15 +9,21 @@ import pytest
 _FILE = dict.fromkeys(("away", "silent", "closed", "login"), "it is a file: no socket leads to it")
 _NO_LOGIN = {"login": "the machine's server asks for no login"}
 _FUNCTION = {"event": "a function has no events: it is called as a whole"}
+_MONGOMOCK = {"closed": "mongomock opens no connection"}
 CANNOT: dict[str, dict[str, str]] = {
     "sqlite": _FILE,
+    "sqlite-action": _FILE,
     "embedded": _FILE,
+    "embedded-action": _FILE,
     "local": _FILE,
-    "mongodb": {"closed": "mongomock opens no connection"},
+    "mongodb": _MONGOMOCK,
+    "mongodb-action": _MONGOMOCK,
     "firebase": {"closed": "its logins are made out for the address of its server: nothing can stand before it"},
     "callback": {"tried": "a check calls nobody: the call would be taken for a message"},
     "rabbitmq": {"login": "its only login is guest's: the case of what is refused tries another"},
     "redis": _NO_LOGIN,
+    "redis-list": _NO_LOGIN,
+    "redis-pubsub": {**_NO_LOGIN, "refused": "a channel takes whatever it is told"},
     "nats": _NO_LOGIN,
     "mqtt": {**_NO_LOGIN, "refused": "the machine's Mosquitto takes what it is sent"},
     "kafka": {**_NO_LOGIN, "closed": "its mock cluster tells its own address: nothing can stand before it"},

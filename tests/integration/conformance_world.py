@@ -96,7 +96,7 @@ class World:
             "envs": [{"slug": "prd"}, {"slug": "dev"}],
             "secrets": [{"key": "PLANTED", "value": PLANTED}, {"key": "LOGIN", "value": LOGIN}],
             **provider.more,
-            self.kind.plural: [entry],
+            self.kind.plural: [entry, *provider.more.get(self.kind.plural, ())],
         }
         if not self.kind.connected:  # it is reached by what its steps name
             written["apps"] = [{**provider.more["apps"][0], "envs": {"prd": connection}}]
@@ -139,10 +139,10 @@ class World:
         assert isinstance(outcome, Failed), outcome
         return outcome
 
-    def tried(self) -> CheckResult:
+    def tried(self, *, env: str = "prd") -> CheckResult:
         """What a check of the connection says, as the API and the admin make it."""
         component = Component.objects.get(product=self.product, kind=self.kind.name, tag=TAG)
-        return check_connection(component, Environment.objects.get(product=self.product, slug="prd"))
+        return check_connection(component, Environment.objects.get(product=self.product, slug=env))
 
 
 async def execute(call: Call) -> Outcome:

@@ -40,6 +40,14 @@ def catalog(product: str = "shop", envs: tuple[str, ...] = ("prd", "dev")) -> No
     document.store(product, read_document(written, product), prune=True)
 
 
+def catalog_with(*events: str) -> None:
+    """As `catalog`, with these events of `mail` in one environment."""
+    connected = {"prd": {"base_url": "http://127.0.0.1:9"}}
+    posted = [{"tag": tag, "method": "POST", "resource": f"/{tag}"} for tag in events]
+    written = {"envs": [{"slug": "prd"}], "apps": [{"tag": "mail", "envs": connected, "events": posted}]}
+    document.store("shop", read_document(written, "shop"), prune=True)
+
+
 def job_of(response: Any) -> Job:
     """The job that a dispatch answered with."""
     job_id = decode("job", response.json()["job_id"])

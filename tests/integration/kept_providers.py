@@ -189,13 +189,17 @@ def changes_of(file: Path) -> Callable[[], int]:
 @contextmanager
 def s3(folder: Path) -> Iterator[Provider]:
     with S3Server() as server:
-        found: set[str] = set()
+        versions = {"Status": "Enabled"}  # each upload is told apart, which its time of whole seconds does not do
+        server.client.put_bucket_versioning(Bucket=server.bucket, VersioningConfiguration=versions)
 
         def seen() -> int:
-            for each in server.client.list_objects_v2(Bucket=server.bucket).get("Contents", []):
-                if server.get(each["Key"]) == PLANTED.encode():
-                    found.add(str(each["LastModified"]))
-            return len(found)
+            found = server.client.list_object_versions(Bucket=server.bucket).get("Versions", [])
+            return sum(written(each["Key"], each["VersionId"]) == PLANTED.encode() for each in found)
+
+        def written(key: str, version: str) -> bytes:
+            answer = server.client.get_object(Bucket=server.bucket, Key=key, VersionId=version)
+            content: bytes = answer["Body"].read()
+            return content
 
         refusal = Refusal(
             input={"fileName": "a.txt", "content": NOTE}, connection={**server.connection, "bucket": "not-there"},
@@ -205,24 +209,25 @@ def s3(folder: Path) -> Iterator[Provider]:
         yield uploaded("s3", server.connection, seen, refusal, port=port, secrets=("the-s3-secret",))
 
 
-def broker(system: type[Broker], **more: Any) -> Callable[[Path], Any]:
+def broker(system: type[Broker], *, name: str = "", **more: Any) -> Callable[[Path], Any]:
+    name = name or system.type
+
     @contextmanager
     def running(folder: Path) -> Iterator[Provider]:
         made = system(*(needs(system.needs_name) if system.needs_name else ("127.0.0.1", 0)))
         made.open()
         got: list[bytes] = []
-        stays = system.type in {"redis", "nats", "kafka"}  # reading takes nothing away
 
         def seen() -> int:
             bodies = [each.body for each in made.read()]
-            got[:] = bodies if stays else [*got, *bodies]
+            got[:] = bodies if system.stays else [*got, *bodies]
             return sum(PLANTED.encode() in body for body in got)
 
-        refusal = _refusals.get(system.type)
+        refusal = _refusals.get(name)
         topics = [made.topic(), {**made.topic(), "tag": "bad", "topic": f"{made.name}-bad"}]
         connection = made.connection()
         yield Provider(
-            name=system.type, namespace="events", component={"type": system.type, "topics": topics},
+            name=name, namespace="events", component={"type": system.type, "topics": topics},
             connection=connection, target={"event": "news"}, input={"message": {"note": NOTE}}, seen=seen,
             port=made.port or int(re.findall(r":(\d+)", str(connection))[0]), refusal=refusal(made) if refusal else None, **more,
         )  # fmt: skip
@@ -253,7 +258,8 @@ def _too_large(made: Broker) -> Refusal:
 
 
 _refusals: dict[str, Callable[[Broker], Refusal]] = {
-    "rabbitmq": _wrong_login, "redis": _another_kind, "nats": _nobody_takes, "kafka": _too_large, "sqs": _nobody_takes,
+    "rabbitmq": _wrong_login, "redis": _another_kind, "redis-list": _another_kind, "nats": _nobody_takes,
+    "kafka": _too_large, "sqs": _nobody_takes,
 }  # fmt: skip
 
 
@@ -283,6 +289,8 @@ KEPT: dict[str, Callable[[Path], Any]] = {
     "postgresql": postgresql, "mariadb": mariadb, "sqlite": sqlite, "mongodb": mongodb, "embedded": embedded,
     "neo4j": bolt("neo4j", "Neo4j/5.26.0"), "memgraph": bolt("memgraph", "Neo4j/v5.2.0 compatible graph - Memgraph"),
     "local": local, "s3": s3, "rabbitmq": broker(broker_systems.RabbitMQ), "redis": broker(broker_systems.RedisStream),
+    "redis-list": broker(broker_systems.RedisList, name="redis-list"),
+    "redis-pubsub": broker(broker_systems.RedisChannel, name="redis-pubsub"),
     "nats": broker(broker_systems.Nats), "mqtt": broker(broker_systems.Mqtt), "kafka": broker(broker_systems.Kafka),
     "sqs": broker(broker_systems.Sqs, secrets=("sqs-secret",)), "celery": celery,
 }  # fmt: skip

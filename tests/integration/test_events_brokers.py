@@ -21,10 +21,11 @@ from kombu.connection import Connection
 from moto.server import ThreadedMotoServer
 
 from executors.base import AttemptFailed, Done, Failed
+from executors.providers.broker.check import check
 from executors.providers.broker.nats import open_publisher as open_nats
 from executors.providers.broker.sqs import failure
 from tests.integration.broker_systems import Kafka
-from tests.integration.broker_world import World
+from tests.integration.broker_world import World, together
 from tests.servers.machine import needs
 from tests.servers.receiver import Answer, Receiver
 
@@ -255,6 +256,30 @@ def test_pubsub_is_asked_as_googles_schema_says_with_a_token_that_its_account_si
     claims = jwt.decode(token, key.public_key(), algorithms=["RS256"], audience="https://pubsub.googleapis.com/")
     assert (claims["iss"], claims["sub"], jwt.get_unverified_header(token)["kid"]) == ("a@p-1.iam", "a@p-1.iam", "k1")
     assert base64.b64decode(json.loads(request.body)["messages"][0]["data"]) == b'{"n":1}'
+
+
+@pytest.mark.parametrize("by", ["the connection", "the worker's variable"])
+def test_pubsubs_emulator_is_asked_in_googles_place_and_nobody_logs_in(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Receiver() as receiver:
+        at = receiver.url.removeprefix("http://")
+        receiver.answer("/v1/projects/p-1/topics/news:publish", Answer(body={"messageIds": ["7"]}))
+        receiver.answer("/v1/projects/p-1/topics", Answer(body={"topics": []}))
+        if by == "the connection":
+            monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
+            connection = {"projectId": "p-1", "emulatorHost": at}
+        else:
+            monkeypatch.setenv("PUBSUB_EMULATOR_HOST", at)
+            connection = {"projectId": "p-1"}
+        world = World("pubsub", connection, {"tag": "news"})
+
+        outcome, reached = world.run(message={"n": 1}), together(check(world.opened()))
+
+    assert isinstance(outcome, Done), outcome
+    assert outcome.result["message_id"] == "7"
+    assert reached == "connected: Pub/Sub, project p-1"
+    assert [request.headers.get("authorization") for request in receiver.requests] == [None, None]
 
 
 def test_nats_leaves_no_socket_of_a_connection_that_was_refused() -> None:

@@ -82,6 +82,16 @@ def test_what_is_wrong_is_told_with_its_field_and_the_way_out(
     assert detail in error["detail"]
 
 
+def test_an_operation_that_is_none_has_a_code_of_its_own(api: Api) -> None:
+    member = {"operation": "makeNode", "input": {}}
+    change = {"operation": "transaction", "input": {"operations": [member]}}
+    answers = [api.post("/v1/graphs/dispatch", {**DOCUMENTED, **each}) for each in ({"operation": "makeNode"}, change)]
+
+    assert [(error["field"], error["code"]) for answer in answers for error in answer.json()["errors"]] == [
+        ("operation", "unknown_operation"), ("input.operations.0.operation", "unknown_operation"),
+    ]  # fmt: skip
+
+
 def test_a_catalog_shows_no_login_of_a_graph(api: Api) -> None:
     answer = api.get("/v1/products/my-app/catalog")
 

@@ -77,6 +77,19 @@ def test_a_message_id_is_of_the_run_and_the_recipient(server: MailServer) -> Non
     assert all(id.startswith("<job_1.7.") and id.endswith("@shop.example>") for _, id in ids)
 
 
+def test_a_long_message_id_stands_on_one_line(server: MailServer) -> None:
+    long = "noreply@notifications.departments.shop.example.com"
+    world = World(emails={"provider": "smtp", "smtp": {**server.settings, "sender_email": long}})
+
+    outcome = world.run("mail", **ONE)
+
+    [(_, _, message)] = server.got
+    assert isinstance(outcome, Done)
+    assert message["Message-ID"] == outcome.result["channels"]["email"]["messageId"]
+    assert len("Message-ID: " + message["Message-ID"]) > 78
+    assert message["Subject"] == "Hello Zoë"
+
+
 def test_no_recipient_sees_another_one(server: MailServer) -> None:
     World(emails=server.block).run("mail", **THREE)
 

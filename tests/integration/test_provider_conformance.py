@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from pytest_django import Settings
 
 from core.errors import Invalid, NotFound
 from ductape_jobs.logs import DRIVERS
+from executors import registry
 from executors.base import CODES, Done, Failed
-from executors.catalog import document
+from executors.catalog import document, kinds
 from jobs.lifecycle.settle import result_text
 from tests.integration.api import OPERATOR, Api
 from tests.integration.called_providers import CALLED
@@ -37,6 +39,7 @@ from tests.integration.conformance_world import (
     worker_loop,
 )
 from tests.integration.kept_providers import KEPT
+from tests.integration.saved_providers import SAVED
 from tests.servers.local import free_port, wait_until
 from tests.servers.proxy import Proxy
 
@@ -47,9 +50,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
 ]
 
-PROVIDERS = {**CALLED, **KEPT}
+PROVIDERS = {**CALLED, **KEPT, **SAVED}
 MOST_RESULT_BYTES = 1024 * 1024 + 4096  # of rows, and what is said about them
 SENTENCE = re.compile(r"\S+ \S+ \S+")
+STEPS = {name: name for name in kinds.names()} | {"app": "action", "broker": "publish"}  # kinds → types of a step
 SERVERS = {"mail.log", "werkzeug"}  # what the servers of these tests log in this process
 
 
@@ -81,6 +85,16 @@ def test_every_provider_that_is_left_out_of_a_case_is_one() -> None:
     assert set(CANNOT) <= set(PROVIDERS)
 
 
+def test_every_type_that_a_catalog_may_name_is_here_but_mysql() -> None:
+    """So are the saved actions of those whose namespaces have any."""
+    found = [kinds.get(name) for name in kinds.names()]
+    types = {type: each for each in found for type in getattr(each, "connections", {}) if type}
+    acting = {f"{type}-action" for type, each in types.items() if len(each.namespaces) > 1}
+
+    assert {"postgresql-action", "neo4j-action"} < acting
+    assert ({*types} | acting) - set(PROVIDERS) == {"mysql", "mysql-action"}
+
+
 @ALL
 def test_it_is_stored_and_read_back_without_its_secrets(provider: Provider, settings: Settings) -> None:
     settings.OPERATOR_API_KEY = OPERATOR
@@ -108,6 +122,26 @@ def test_an_event_that_goes_well_is_seen_by_the_system(provider: Provider) -> No
     stored = result_text(outcome.result)
     assert isinstance(json.loads(stored), dict)
     assert len(stored.encode()) <= MOST_RESULT_BYTES
+
+
+@ALL
+def test_its_event_runs_as_the_step_of_a_feature(provider: Provider) -> None:
+    named = "feature" if provider.kind.name == "feature" else provider.kind.target
+    step = {"tag": "only", "type": STEPS[provider.kind.name], named: TAG, **provider.target, "input": provider.input}
+    feature = {"tag": "whole", "steps": [step], "output": {"given": "$Step{only}"}}
+    world = World(replace(provider, more={**provider.more, "features": [feature]}))
+    executor, where = registry.get("features"), {**world.where(), "target": {"tag": "whole"}}
+    before = provider.seen()
+    executor.check(**where, input={}, recurring=False)
+
+    outcome = together(
+        replace(world.call({}), namespace="features", target={"tag": "whole"}, resolved=executor.resolve(**where))
+    )
+
+    assert isinstance(outcome, Done), outcome
+    assert provider.seen() == before + 1
+    assert isinstance(outcome.result["given"], dict)
+    assert PLANTED not in str(outcome)
 
 
 @ALL
@@ -158,6 +192,8 @@ def test_an_environment_without_a_connection_is_told_the_way_out(provider: Provi
 
     assert refused.value.code == "connection_not_found"
     assert f"PUT /v1/products/shop/{world.kind.plural}/{TAG}/envs/dev" in refused.value.detail
+    tried = world.tried(env="dev")
+    assert (tried.ok, tried.code, tried.detail) == (False, "connection_not_found", refused.value.detail)
 
 
 @ALL

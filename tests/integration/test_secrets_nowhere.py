@@ -28,8 +28,9 @@ from tests.integration.called_providers import CALLED
 from tests.integration.conformance_world import LOGIN, PLANTED, REST, TAG, Provider, World
 from tests.integration.dispatch_world import job_of
 from tests.integration.everything_written import found
-from tests.integration.kept_providers import KEPT, MADE_NODE, NOTE
+from tests.integration.kept_providers import KEPT
 from tests.integration.run_world import ended, running
+from tests.integration.saved_providers import SAVED
 from tests.servers.local import free_port
 from tests.servers.receiver import ECHOES
 
@@ -38,36 +39,19 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),  # of the mail server
 ]
 
-PROVIDERS = {**CALLED, **KEPT}
-# One of each namespace at least; `<provider> <namespace>` where its record is of another one.
+PROVIDERS = {**CALLED, **KEPT, **SAVED}
+# One of each namespace at least.
 RUNS = [
-    "action", "smtp", "twilio", "firebase", "callback", "postgresql", "postgresql databases.action", "mariadb", "neo4j",
-    "neo4j graphs.action", "s3", "azure", "sqs", "rabbitmq", "http", "lambda", "feature",
+    "action", "smtp", "twilio", "firebase", "callback", "postgresql", "postgresql-action", "mariadb", "neo4j",
+    "neo4j-action", "s3", "azure", "sqs", "rabbitmq", "http", "lambda", "feature",
 ]  # fmt: skip
-SAVED: dict[str, dict[str, Any]] = {
-    "databases.action": {"operation": "INSERT", "template": {"data": {"note": "{{note}}", "qty": "{{qty}}"}}},
-    "graphs.action": {
-        "operation": "CREATE_NODE", "template": {**MADE_NODE, "properties": {"note": "{{note}}", "n": "{{qty}}"}}
-    },
-}  # fmt: skip
 SERVERS = {"mail.log", "werkzeug", "aiohttp.access"}  # of these tests
 
 
 @pytest.fixture(params=RUNS)
 def provider(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
-    name, _, namespace = request.param.partition(" ")
-    with PROVIDERS[name](tmp_path_factory.mktemp(name)) as made:
-        yield as_saved(made, namespace) if namespace else made
-
-
-def as_saved(provider: Provider, namespace: str) -> Provider:
-    """The same system by an event that its catalog has saved."""
-    component = {**provider.component, "events": [{"tag": "add", **SAVED[namespace]}]}
-    refusal = replace(provider.refusal, target={}, input={"note": NOTE, "qty": None}) if provider.refusal else None
-    return replace(
-        provider, namespace=namespace, component=component, target={"event": "add"}, input={"note": NOTE, "qty": 1},
-        refusal=refusal,
-    )  # fmt: skip
+    with PROVIDERS[request.param](tmp_path_factory.mktemp(request.param)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -133,6 +133,20 @@ def test_a_service_account_gets_a_token_and_uses_it(receiver: Receiver, private_
     assert "maxResults=1" in listed.path
 
 
+def test_an_emulator_of_the_worker_is_asked_in_googles_place_and_nobody_logs_in(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answer(
+        "/storage/v1/b/files/o", Answer(body={"items": [{"name": "a", "size": "3", "updated": "2026-01-02T03:04:05Z"}]})
+    )
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", receiver.url)
+
+    page = World("gcs", {"bucket": "files"}).done("listFiles")
+
+    assert [file["fileName"] for file in page["files"]] == ["a"]
+    assert [request.headers.get("authorization") for request in receiver.requests] == [None]
+
+
 def test_a_service_account_that_is_refused_is_told_without_its_key(receiver: Receiver, private_key: str) -> None:
     receiver.answer("/token", Answer(status=400, body={"error": "invalid_grant", "error_description": private_key}))
 

@@ -6,9 +6,15 @@ import asyncio
 from functools import partial
 from typing import Any
 
+import pytest
+
 from executors import isolated
 from executors.base import Done
 from executors.reach.clients import Clients, close_every
+
+
+async def made(name: str) -> str:
+    return name
 
 
 def test_every_client_of_a_loop_is_closed_at_its_end_also_where_one_fails() -> None:
@@ -20,9 +26,6 @@ def test_every_client_of_a_loop_is_closed_at_its_end_also_where_one_fails() -> N
 
     brokers: Clients[str] = Clients(fails)
     databases: Clients[str] = Clients(closed.append)
-
-    async def made(name: str) -> str:
-        return name
 
     async def uses(name: str) -> None:
         for clients in (brokers, databases):
@@ -45,6 +48,56 @@ def test_every_client_of_a_loop_is_closed_at_its_end_also_where_one_fails() -> N
     other.run_until_complete(close_every())
     other.close()
     assert sorted(closed)[4:] == ["other-1", "other-1", "other-2", "other-2"]
+
+
+def test_past_the_most_targets_who_was_idle_longest_is_closed_and_nobody_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("executors.reach.clients.MOST_TARGETS", 2)
+    closed: list[str] = []
+    clients: Clients[str] = Clients(closed.append)
+
+    async def use(name: str) -> None:
+        async with clients.use(name, partial(made, name)):
+            pass
+
+    async def story() -> list[list[str]]:
+        seen = []
+        async with clients.use("busy", partial(made, "busy")):
+            for name in ("first", "second", "first", "third"):
+                await use(name)
+                await asyncio.sleep(0)
+                seen.append(list(closed))
+        await close_every()
+        return seen
+
+    assert asyncio.run(story()) == [[], ["first"], ["first", "second"], ["first", "second", "first"]]
+    assert sorted(closed[3:]) == ["busy", "third"]
+
+
+def test_a_client_is_closed_once_nobody_has_used_it_for_a_while() -> None:
+    closed: list[str] = []
+    gone = asyncio.Event()
+
+    def close(client: str) -> None:
+        closed.append(client)
+        gone.set()
+
+    clients: Clients[str] = Clients(close, idle_seconds=0.6)
+
+    async def story() -> None:
+        async with clients.use("a", partial(made, "a")):
+            await asyncio.sleep(0.8)  # in use it is kept
+        for _ in range(4):  # each use puts it off
+            await asyncio.sleep(0.2)
+            async with clients.use("a", partial(made, "another")) as client:
+                assert (client, closed) == ("a", [])
+        async with asyncio.timeout(5):
+            await gone.wait()
+
+    asyncio.run(story())
+
+    assert closed == ["a"]
 
 
 def test_a_client_that_is_closed_is_made_anew_when_it_is_wanted_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -202,9 +203,8 @@ def _refine_connection(component: Mapping[str, Any], settings: Mapping[str, Any]
             list(host_ports(texts, port))
         except ValueError as error:
             reader.problem(name, f"{error}; a login is written in fields of its own")
-    if type == "pubsub" and not _gives(
-        reader, "credentials", "credentialsJson", "credentials_json", "emulatorHost", "emulator_host"
-    ):
+    logins = ("credentials", "credentialsJson", "credentials_json", "emulatorHost", "emulator_host")
+    if type == "pubsub" and not _gives(reader, *logins) and not os.environ.get("PUBSUB_EMULATOR_HOST"):
         reader.problem("credentials", "is required: the JSON of a service account", "required")
     urls = {"endpoint_url": settings.get("endpoint_url", "")}
     urls |= {f"queueUrls.{name}": text for name, text in settings.get("queueUrls", {}).items()}

@@ -180,6 +180,14 @@ def wrong_operation(text: Any, type: str) -> str | None:
     return None
 
 
+def operation_error(text: Any, field: str, type: str) -> FieldError | None:
+    """The same, told at the field that names the operation."""
+    if (told := wrong_operation(text, type)) is None:
+        return None
+    known = not isinstance(text, str) or operation_named(text) is not None
+    return FieldError(field, "invalid" if known else "unknown_operation", told)
+
+
 def wrong_request(operation: str, input: Any, path: str, type: str) -> Iterator[FieldError]:
     """What is wrong with the options of an operation that is known, under `path`."""
     known = OPERATIONS[operation]
@@ -242,8 +250,8 @@ def _wrong_operations(listed: Any, path: str, type: str) -> Iterator[FieldError]
             continue
         if isinstance(member["operation"], Unknown):
             continue
-        if (told := wrong_operation(member["operation"], type)) is not None:
-            yield FieldError(dotted(at, "operation"), "invalid", told)
+        if (error := operation_error(member["operation"], dotted(at, "operation"), type)) is not None:
+            yield error
             continue
         name = operation_named(member["operation"])
         if name is None or name == "transaction" or name in SCHEMA:

@@ -14,7 +14,7 @@ Values are UUIDs, aware datetimes, numbers, text and JSON texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from json.encoder import encode_basestring as _quoted
@@ -119,7 +119,8 @@ def _insert_jobs(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Value
         return
     heard = Ears()  # COPY takes values alone
     told = [heard.hear(EventType.SCHEDULED, job[_PRODUCT]) for job in jobs]
-    _copy(connection, sql, Job, [(*job, int(each)) for job, each in zip(jobs, told, strict=True)])
+    rows = [(*job, int(each)) for job, each in zip(jobs, told, strict=True)]
+    _copy(connection, sql, Job, (*JOB_COLUMNS, EVENT_SEQ), _constants(Job), rows)
     if any(told):
         _tell(connection, sql, jobs)
 
@@ -142,7 +143,7 @@ def _insert_rows(connection: BaseDatabaseWrapper, sql: Any, runs: Sequence[Value
     if not runs:
         return
     if connection.vendor == "postgresql":
-        _copy(connection, sql, Execution, runs)
+        _copy(connection, sql, Execution, RUN_COLUMNS, _constants(Execution), runs)
     else:
         sql.executemany(_insert(Execution), [_bound(connection, run) for run in runs])
 
@@ -236,13 +237,35 @@ def _literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''").replace("%", "%%") + "'"
 
 
-def _copy(connection: BaseDatabaseWrapper, sql: Any, model: type[models.Model], rows: Sequence[Values]) -> None:
+def insert_rows(
+    connection: BaseDatabaseWrapper, model: type[models.Model], columns: Sequence[str], rows: Sequence[Values]
+) -> None:
+    """Store rows of any model in their order, in the caller's transaction: `columns` are all that it has, but its id and
+    what the database has a value for."""
+    if not rows:
+        return
+    with connection.cursor() as sql:
+        if connection.vendor == "postgresql":
+            _copy(connection, sql, model, columns, {}, rows)
+        else:
+            names, slots = ", ".join(f'"{name}"' for name in columns), ", ".join(["%s"] * len(columns))
+            text = f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({slots})"  # noqa: S608 - the model's own columns
+            known: dict[datetime, Any] = {}
+            sql.executemany(text, [_bound(connection, row, known) for row in rows])
+
+
+def _copy(
+    connection: BaseDatabaseWrapper,
+    sql: Any,
+    model: type[models.Model],
+    given: Sequence[str],
+    constants: Mapping[str, Any],
+    rows: Sequence[Values],
+) -> None:
     """COPY, as text written here: psycopg's own adaptation of 55 values a row takes many times as long.
 
     Most columns have one value in all rows of a batch: these are written once, into the form of a row.
     """
-    constants = _constants(model)
-    given = (*JOB_COLUMNS, EVENT_SEQ) if model is Job else RUN_COLUMNS
     names = ", ".join(f'"{name}"' for name in (*given, *constants))
     known: dict[Any, str] = {}  # texts of moments, of which a batch has few
     fields: list[str] = []
@@ -314,12 +337,17 @@ def _copied(value: Any, known: dict[Any, str]) -> str:
     return str(value) if kind is int else _copied(str(value), known)  # a subclass of text is text
 
 
-def _bound(connection: BaseDatabaseWrapper, row: Values) -> Values:
-    """The values as the driver takes them; psycopg takes them as they are."""
+def _bound(connection: BaseDatabaseWrapper, row: Values, known: dict[datetime, Any] | None = None) -> Values:
+    """The values as the driver takes them; psycopg takes them as they are. `known` are moments that were told before."""
     if connection.vendor == "postgresql":
         return row
-    adapt = connection.ops.adapt_datetimefield_value
-    return tuple(
-        value.hex if value.__class__ is UUID else adapt(value) if value.__class__ is datetime else value
-        for value in row
-    )
+    adapt, known = connection.ops.adapt_datetimefield_value, {} if known is None else known
+    values = list(row)
+    for index, value in enumerate(row):
+        kind = value.__class__
+        if kind is UUID:
+            values[index] = value.hex
+        elif kind is datetime:
+            bound = known.get(value)
+            values[index] = bound if bound is not None else known.setdefault(value, adapt(value))
+    return tuple(values)

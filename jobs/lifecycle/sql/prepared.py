@@ -23,6 +23,8 @@ from weakref import WeakKeyDictionary
 from django.db import Error as DatabaseError
 from psycopg import errors, pq
 
+from core.clock import is_stopped
+
 logger = logging.getLogger(__name__)
 
 _STRANGERS = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
@@ -53,7 +55,7 @@ def execute(sql: Any, settings: str, text: str, values: Mapping[str, Any]) -> No
     `text` has placeholders `%(name)s` and no other percent sign. Inside a transaction a pooler's first
     strange answer is raised, since it has ended that transaction; the next call goes through.
     """
-    if not _pooled and not _are_small(sql):
+    if not _pooled and not is_stopped() and not _are_small(sql):
         try:
             name = _prepared(sql, text, values)
             slots = ", ".join(f"%({value})s" for value in values)

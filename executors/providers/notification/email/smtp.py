@@ -19,7 +19,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
+from email.policy import EmailPolicy
 from email.utils import format_datetime, formataddr
 from typing import Any
 
@@ -42,6 +42,19 @@ _ENHANCED = re.compile(r"[245]\.(\d{1,3})\.\d{1,3}\b")  # RFC 3463: its middle i
 SESSIONS = 10  # with one server and login in one process; more wait their turn
 
 _threads = Threads("smtp")
+
+
+class _WholeIds(EmailPolicy):
+    """Headers as the library writes them, but a Message-ID stays on the line of its name: the library begins a new one
+    before what just does not fit, where not all who look for an ID find it."""
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name == "Message-ID" and str(value).isascii():
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+_POLICY = _WholeIds(linesep="\r\n")
 
 
 class Smtp:
@@ -226,7 +239,7 @@ class Session:
 
     def _written(self, message: Email, recipient: str) -> EmailMessage:
         sender = self._settings["sender_email"]
-        written = EmailMessage(policy=SMTP_POLICY)
+        written = EmailMessage(policy=_POLICY)
         written["From"] = formataddr((_plain(self._settings.get("sender_name", "")), sender))
         written["To"] = recipient
         written["Subject"] = message.subject
