@@ -123,8 +123,9 @@ _SCHEDULE = str(Trigger.SCHEDULE)
 
 def jobs_on_time(until: datetime) -> list[Job]:
     """Recurring jobs that are due by then and that nothing holds up: no run of theirs is open, nothing else of the
-    database decides what their next run is. At most MOST, those that are due first."""
-    if Hold.objects.exists() or Listener.objects.exists():  # who listens is told of each by the real statements
+    database decides what their next run is. At most MOST, those that are due first. None while somebody listens:
+    each run is then told as it happens."""
+    if Hold.objects.exists() or Listener.objects.exists():
         return []
     open_of_job = Execution.objects.filter(job_id=OuterRef("pk"), status__in=OPEN)
     found = Job.objects.filter(

@@ -21,9 +21,11 @@ from jobs.lifecycle.claim import claim
 from jobs.lifecycle.hold import hold, release
 from jobs.lifecycle.promote import next_due
 from jobs.lifecycle.settle import settle
+from jobs.listening import listen
 from jobs.models import Execution, Job, JobEvent
 from jobs.runner.outcome import decide
 from jobs.scheduler import waiting_queues
+from jobs.states import EventType
 from jobs.testing import clock_at, run_due
 from tests.conformance.clockwork import promote_all
 from tests.conformance.world import environment, new_job, worker
@@ -315,3 +317,13 @@ def test_a_clock_that_is_stopped_again_inside_goes_back_to_where_it_stood() -> N
             assert clock.machine_now() == datetime(2030, 1, 1, tzinfo=UTC)
         assert clock.machine_now() == BEGIN
     assert abs(clock.machine_now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_somebody_who_listens_is_told_of_each_run(begun: None) -> None:
+    job = new_job({"every": HOUR, "start_at": BEGIN.isoformat()})
+    listen([(0, type) for type in (EventType.STARTED, EventType.COMPLETED)])
+    run_due(BEGIN + timedelta(hours=3, minutes=1))
+    events = JobEvent.objects.filter(job_id=job.pk).order_by("seq")
+    assert list(events.values_list("type", "number", "wanted")) == [
+        (type, number, True) for number in (1, 2, 3, 4) for type in ("job.started", "job.completed")
+    ]

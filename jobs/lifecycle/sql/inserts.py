@@ -119,8 +119,8 @@ def _insert_jobs(connection: BaseDatabaseWrapper, sql: Any, jobs: Sequence[Value
         return
     heard = Ears()  # COPY takes values alone
     told = [heard.hear(EventType.SCHEDULED, job[_PRODUCT]) for job in jobs]
-    seqs = [(*job, int(each)) for job, each in zip(jobs, told, strict=True)]
-    _copy(connection, sql, Job, (*JOB_COLUMNS, EVENT_SEQ), _constants(Job), seqs)
+    rows = [(*job, int(each)) for job, each in zip(jobs, told, strict=True)]
+    _copy(connection, sql, Job, (*JOB_COLUMNS, EVENT_SEQ), _constants(Job), rows)
     if any(told):
         _tell(connection, sql, jobs)
 
@@ -240,7 +240,8 @@ def _literal(value: Any) -> str:
 def insert_rows(
     connection: BaseDatabaseWrapper, model: type[models.Model], columns: Sequence[str], rows: Sequence[Values]
 ) -> None:
-    """Store rows of any model in their order, in the caller's transaction: `columns` are all that it has, but its id."""
+    """Store rows of any model in their order, in the caller's transaction: `columns` are all that it has, but its id and
+    what the database has a value for."""
     if not rows:
         return
     with connection.cursor() as sql:
