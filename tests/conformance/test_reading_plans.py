@@ -178,10 +178,14 @@ def test_statistics_and_series_read_the_events_of_their_window(stored: Stored, n
 
 def test_all_that_ever_ran_is_counted_without_looking_for_events_by_their_run(stored: Stored) -> None:
     """The planner did: for each of the hundred thousand runs of one job it read all events of that job."""
+    since, until = stored.now - timedelta(days=90), stored.now
     with plans() as seen, bounded_reading():
-        shown = run_series(
-            stored.wanted(), since=stored.now - timedelta(days=90), until=stored.now, interval=86_400_000
-        )
+        shown = run_series(stored.wanted(), since=since, until=until, interval=86_400_000)
+        if connection.vendor == "postgresql":  # as it is tempted to where it expects few runs
+            with connection.cursor() as sql:
+                sql.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+        none = run_series(stored.wanted(namespace="nothing"), since=since, until=until, interval=86_400_000)
+    assert sum(bucket["runs"] for bucket in none["buckets"]) == 0
     ended = Execution.objects.filter(environment_id__in=stored.here, status__in=["completed", "failed"])
     assert sum(bucket["runs"] for bucket in shown["buckets"]) == ended.count()
     assert not [plan for plan in seen if "event_seq_once_per_job" in plan], seen
