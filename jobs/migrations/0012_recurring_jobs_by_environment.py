@@ -6,8 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0010_definitions'),
-        ('tenancy', '0003_catalog_version'),
+        ('jobs', '0011_who_listens'),
     ]
 
     operations = [
