@@ -23,6 +23,7 @@ from jobs.listening import Ears, ring
 from jobs.models import Execution, Job
 from jobs.states import OPEN_RUN, TRANSITIONS, EventType, JobStatus, RunStatus, project
 
+OPEN = sorted(OPEN_RUN)
 _WAITING = [RunStatus.QUEUED, RunStatus.WAITING, RunStatus.FROZEN]  # as execution_open_of_job says it
 ATTEMPT_ERROR_CHARACTERS = 2_000  # an error kept in history is for reading, not a dump
 
