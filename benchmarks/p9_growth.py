@@ -113,7 +113,7 @@ class Stored:
 def run(bench: Bench) -> Row:
     row = Row(
         number="P9",
-        title="what stored runs cost: no-op runs, REST dispatches, and what is read",
+        title=f"what {_and(SIZES)} stored runs cost: no-op runs, REST dispatches, and what is read",
         goal="within 20 % of each other at 10 k, 1 M and 10 M; list first page and stats < 100 ms p99 at 10 M",
         columns=tuple(f"{_size(size)} stored: median (p99)" for size in SIZES),
     )
@@ -174,6 +174,10 @@ def _peer(bench: Bench, row: Row) -> None:
 def _beside_the_first(figures: list[Figure]) -> str:
     told = (ratio(figure, figures[0], f"at {_size(size)}") for figure, size in zip(figures, SIZES, strict=True))
     return ", ".join(list(told)[1:]) + f" of what it is at {_size(SIZES[0])}"
+
+
+def _and(sizes: tuple[int, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(map(_size, sizes[:-1])), _size(sizes[-1]))))
 
 
 def _size(runs: int) -> str:
