@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0011_who_listens'),
+        ('jobs', '0014_why_jobs_were_passed_over'),
     ]
 
     operations = [
