@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import time
 from collections import Counter
@@ -28,6 +29,26 @@ class Answers:
 def post(url: str, body: Mapping[str, Any], *, key: str, connections: int, seconds: float) -> Answers:
     """POST `body` over and over on each connection for that long."""
     return asyncio.run(_post(url, json.dumps(body).encode(), key, connections, seconds))
+
+
+def get(url: str, *, key: str, times: int) -> Answers:
+    """GET it so often on one connection, one after the other. RuntimeError for any answer but 200."""
+    parts = urlsplit(url)
+    answers = Answers()
+    client = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=60)
+    begin = time.perf_counter()
+    for _ in range(times):
+        at = time.perf_counter()
+        client.request("GET", f"{parts.path}?{parts.query}", headers={"Authorization": f"Bearer {key}"})
+        answer = client.getresponse()
+        body = answer.read()
+        answers.milliseconds.append((time.perf_counter() - at) * 1000)
+        answers.statuses[answer.status] += 1
+        if answer.status != 200:
+            raise RuntimeError(f"GET {url}: {answer.status} {body.decode()[:500]}")
+    answers.seconds = time.perf_counter() - begin
+    client.close()
+    return answers
 
 
 async def _post(url: str, body: bytes, key: str, connections: int, seconds: float) -> Answers:

@@ -16,6 +16,11 @@ TOLD = {
     "P1": ("Ductape Jobs, 2 workers",),
     "P2": ("Ductape Jobs, 2 workers",),
     "P3": ("Ductape Jobs, 2 workers, 500 in flight in each",),
+    "P9": (
+        "Ductape Jobs, list, first page by cursor",
+        "Ductape Jobs, history of the longest job",
+        "Ductape Jobs, stats, everything",
+    ),
     "P11": (
         "Ductape Jobs, 1 worker, up to 1000 at once",
         "`make up` in an empty folder, after installation: its first job is completed",

@@ -36,8 +36,10 @@ class EndedRun(NamedTuple):
     ended_ms: int
 
 
+# A run is found by its event, never events by their run: for each run of a job with a long history, all of its events
+# would be read. No index knows `coalesce`, so that the database cannot choose to.
 _WHICH = """
-FROM jobs_jobevent v JOIN jobs_execution e ON e.job_id = v.job_id AND e.number = v.number
+FROM jobs_jobevent v JOIN jobs_execution e ON e.job_id = coalesce(v.job_id, v.job_id) AND e.number = v.number
 WHERE v.id > %s AND v.id <= %s AND v.number IS NOT NULL AND v.type IN ('job.completed', 'job.failed')
   AND e.status IN ('completed', 'failed') AND e.run_started_at IS NOT NULL AND e.finished_at IS NOT NULL
 """

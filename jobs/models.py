@@ -122,6 +122,7 @@ class Job(models.Model):
                 condition=Q(rare_status__isnull=False),
                 name="job_by_rare_status",
             ),
+            models.Index(fields=["environment", "-id"], condition=Q(recurring=True), name="job_recurring"),
             models.Index(
                 fields=["product", "open_definition", "id"],
                 condition=Q(open_definition__isnull=False),

@@ -14,16 +14,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Q, QuerySet
 
 from core.times import later, to_ms
 from jobs.ended import EndedFilter, EndedRun, ended_counts, ended_runs, events_between
-from jobs.models import RARE_STATUSES
+from jobs.models import RARE_STATUSES, Execution, Job, JobEvent
 from jobs.queries import JobFilter, matching
-from jobs.states import JobStatus, RunStatus
+from jobs.states import FINAL, EventType, JobStatus, RunStatus
 
 MOST_RUNS = 100_000
 PERCENTILES = (50, 95, 99)
+_ENDS = [EventType.CANCELLED, EventType.COMPLETED, EventType.FAILED]
 _THROUGH_RUNS = """
 FROM jobs_job WHERE status = '{status}' AND {where}
   AND id IN (SELECT job_id FROM jobs_execution WHERE status = '{status}' AND {where})
@@ -48,9 +49,30 @@ def jobs_by_state(wanted: JobFilter) -> dict[str, int]:
     """How many jobs are in each state. Where only environments are asked for, by indexes alone."""
     if wanted == JobFilter(environment_ids=wanted.environment_ids):
         return _counted_by_indexes(wanted.environment_ids)
+    jobs = matching(wanted)
+    parts = [jobs] if wanted.since is None else _parts_of_window(wanted, jobs)
     counts = dict.fromkeys(map(str, JobStatus), 0)
-    counts.update(matching(wanted).values_list("status").annotate(Count("pk")).order_by())
+    first, *others = [part.values_list("status").annotate(Count("pk")).order_by() for part in parts]
+    for status, count in first.union(*others, all=True) if others else first:
+        counts[status] += count
     return counts
+
+
+def _parts_of_window(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Job]]:
+    """The same jobs in parts that are found without reading those outside of the window, none of them twice.
+
+    A job that is final is told of by an event of the moment at which it, or its last run, ended.
+    """
+    after, until = events_between(wanted.since, _end(wanted))
+    ends = JobEvent.objects.filter(id__gt=after, id__lte=until).filter(Q(type__in=_ENDS) | Q(status__in=sorted(FINAL)))
+    parts = [
+        jobs.filter(status__in=sorted(FINAL), pk__in=ends.values("job_id")),
+        jobs.filter(rare_status__in=[JobStatus.PAUSED, JobStatus.SCHEDULED]),
+    ]
+    for status, run_status in ((JobStatus.QUEUED, RunStatus.QUEUED), (JobStatus.RUNNING, RunStatus.RUNNING)):
+        runs = Execution.objects.filter(status=run_status)
+        parts.append(jobs.filter(status=status, pk__in=runs.values("job_id")))
+    return parts
 
 
 def _counted_by_indexes(environment_ids: frozenset[int] | None) -> dict[str, int]:
@@ -120,8 +142,12 @@ def _ended(wanted: JobFilter) -> EndedFilter:
         environment_ids=wanted.environment_ids,
         namespace=wanted.namespace,
         since=wanted.since,
-        before=None if wanted.until is None else later(wanted.until, timedelta(milliseconds=1)),
+        before=_end(wanted),
     )
+
+
+def _end(wanted: JobFilter) -> datetime | None:
+    return None if wanted.until is None else later(wanted.until, timedelta(milliseconds=1))
 
 
 def run_stats(runs: Sequence[EndedRun]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Runs BullMQ 6: one process, fifty at once, which is its best arrangement on two cores.
 
 Owns the installation of the package (once, into the data folder, from its lock file) and the
-calls of `bullmq/noop.js`, `bullmq/http.js` and `bullmq/worker.js`.
+calls of `bullmq/noop.js`, `bullmq/http.js`, `bullmq/worker.js` and `bullmq/kept.js`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import redis
 from tests.servers.local import ROOT, process
 
 HERE = Path(__file__).resolve().parent / "bullmq"
-FILES = ("package.json", "package-lock.json", "noop.js", "http.js", "worker.js")
+FILES = ("package.json", "package-lock.json", "noop.js", "http.js", "worker.js", "kept.js")
 CONCURRENCY = 50
 RUN_SECONDS = 180
+FILL_SECONDS = 900
 
 
 class BullMQPeer:
@@ -60,6 +61,11 @@ class BullMQPeer:
         """Jobs added a second by addBulk, 1 000 in a call."""
         return jobs / float(self._run("bulk", jobs)["seconds"])
 
+    def kept(self, completed: int, times: int, repetitions: int, jobs: int) -> dict[str, Any]:
+        """With so many completed jobs kept: `list` and `counts` in ms, `added` and `done` jobs a second; an entry a
+        repetition."""
+        return self._call("kept.js", completed, times, repetitions, jobs, seconds=FILL_SECONDS)
+
     @contextmanager
     def worker(self, url: str, at_once: int, log: Path) -> Iterator[int]:
         """A worker that POSTs to `url`, so many at once, just started; its process id."""
@@ -82,11 +88,13 @@ class BullMQPeer:
     def _run(self, *arguments: object) -> dict[str, Any]:
         return self._call("noop.js", *arguments)
 
-    def _call(self, script: str, *arguments: object, concurrency: int = CONCURRENCY) -> dict[str, Any]:
+    def _call(
+        self, script: str, *arguments: object, concurrency: int = CONCURRENCY, seconds: float = RUN_SECONDS
+    ) -> dict[str, Any]:
         command = ["node", script, *map(str, arguments)]
         env = {**self._env, "CONCURRENCY": str(concurrency)}
         done = subprocess.run(
-            command, cwd=self._folder, env=env, timeout=RUN_SECONDS, stdout=subprocess.PIPE, text=True, check=True
+            command, cwd=self._folder, env=env, timeout=seconds, stdout=subprocess.PIPE, text=True, check=True
         )
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer

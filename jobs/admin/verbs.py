@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from jobs.lifecycle.rows import open_among
 from jobs.models import Execution, Job
 from jobs.operations import interventions
-from jobs.states import ALLOWED, OPEN_RUN, JobStatus, RunStatus, Verb
+from jobs.states import ALLOWED, JobStatus, RunStatus, Verb
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +93,7 @@ def done(verb: Verb) -> str:
 
 def offered(job: Job) -> list[Described]:
     """The verbs that make sense for the job as it is."""
-    has_open_run = Execution.objects.filter(job_id=job.pk, status__in=sorted(OPEN_RUN)).exists()
+    has_open_run = open_among(Execution.objects.filter(job_id=job.pk)).exists()
     return [described for verb, described in _DESCRIBED.items() if _makes_sense(verb, job, has_open_run)]
 
 

@@ -16,7 +16,7 @@ from jobs import load
 from jobs.explaining import Explanation, Facts, Intervention, Load
 from jobs.explaining import explain as decide
 from jobs.explaining.model import MILLISECOND
-from jobs.lifecycle.rows import OPEN
+from jobs.lifecycle.rows import open_among
 from jobs.models import INTERVENTIONS, Execution, Hold, Job, JobEvent
 from jobs.states import NEVER_RAN, JobStatus, RunStatus, Trigger
 
@@ -38,7 +38,7 @@ def facts_of(job: Job, at: datetime | None, *, now: datetime) -> Facts:
     end = later(at, MILLISECOND)
     runs = Execution.objects.filter(job_id=job.pk)
     of_schedule = runs.filter(trigger=Trigger.SCHEDULE)
-    open_now = list(runs.filter(status__in=OPEN).order_by("id"))
+    open_now = list(open_among(runs).order_by("id"))
     begun, following, complete = _runs_around(job, end)
     dropped = _dropped(job)
     latest = of_schedule.filter(scheduled_at__lt=end).order_by("-scheduled_at").first()
