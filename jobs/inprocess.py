@@ -117,8 +117,6 @@ _OPTIONS = frozenset(
 class OtherTransaction(TransactionManagementError):
     """The caller is in a transaction of another database, with which the job could not be rolled back."""
 
-    code = "other_transaction"
-
 
 def dispatch(
     namespace: str = "actions", *, allow_other_transaction: bool = False, **fields: Unpack[DispatchFields]

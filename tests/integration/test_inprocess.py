@@ -292,7 +292,6 @@ def test_in_a_transaction_of_another_database_a_dispatch_is_refused(transactiona
             for call in (lambda: dispatch(**ONE), lambda: dispatch_many([PING])):
                 with pytest.raises(OtherTransaction, match=r"on_commit.*allow_other_transaction") as refused:
                     call()
-                assert refused.value.code == "other_transaction"
                 assert "'other'" in str(refused.value)
             assert counts()[0] == 1
             dispatch(**ONE, allow_other_transaction=True)
