@@ -20,7 +20,7 @@ from django.db import Error as DatabaseError
 from core.clock import database_now
 from core.ids import encode
 from core.zones import TZDATA_VERSION
-from jobs import background, notices, wakeup
+from jobs import background, extensions, notices, wakeup
 from jobs.lifecycle.lease import LEASE_SECONDS
 from jobs.lifecycle.promote import Due, Promoted, next_due, promote_due
 from jobs.lifecycle.reap import reap
@@ -139,6 +139,8 @@ class SchedulerThread(threading.Thread):
         if reaped.returned or reaped.ended:
             logger.warning("took back %d runs of lost workers, ended %d", reaped.returned, reaped.ended)
             wakeup.wake(sorted(reaped.queues))
+        for reap_others in extensions.loaded("reap"):
+            reap_others()
 
     def _sleep_seconds(self, *, busy: bool) -> float:
         """Until something is due. What is due by now is in other hands, or came just now: a breath, a longer

@@ -18,7 +18,7 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
-from jobs import notices
+from jobs import extensions, notices
 from jobs.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -43,11 +43,13 @@ class RunLoop(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         isolated = frozenset(settings.ISOLATED_QUEUES)
+        crews = {queue: make for queue, make in extensions.crews().items() if queue in settings.QUEUES}
         room = {
             queue: settings.ISOLATED_CONCURRENCY if queue in isolated else settings.CONCURRENCY
             for queue in settings.QUEUES
+            if queue not in crews
         }
-        self._runner = Runner(room, isolated=isolated)
+        self._runner = Runner(room, isolated=isolated, crews=crews)
         self._thread = threading.Thread(target=self._serve, name="run-loop", daemon=True)
         self._ending = False
         self._ear = notices.Ear(notices.STOPPED, lambda text: self._runner.stop_runs(set(json.loads(text))))

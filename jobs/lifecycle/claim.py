@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from core.ids import encode
 from jobs.lifecycle.sql import dialect
 from jobs.listening import ring
 
@@ -42,6 +43,13 @@ class Claim(NamedTuple):
     retry_config: str
     timeout: int  # ms
     catalog_version: int  # of its product, when the run was claimed
+
+    @property
+    def key(self) -> int:
+        return self.run_id
+
+    def __str__(self) -> str:
+        return f"run {self.number} of {encode('job', self.job_id)}"
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ A running execution is valid while its owner's lease is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from core.clock import database_now
@@ -16,15 +15,6 @@ from jobs.states import RunStatus
 LEASE_SECONDS = 15.0  # a crash costs this, and the reaper's next look
 BEAT_SECONDS = 5.0  # two beats may fail before the lease is in danger
 ABORT_SECONDS = 12.0  # without a beat for so long a process stops its own I/O: 3 s before the lease ends
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """The answer to a beat. `alive` is False when the reaper has taken the process for dead;
-    `runs` are the (id → fence) that are its own."""
-
-    alive: bool
-    runs: dict[int, int]
 
 
 def register_worker(*, host: str, pid: int, queues: Sequence[str], concurrency: int) -> int:
@@ -42,14 +32,18 @@ def register_worker(*, host: str, pid: int, queues: Sequence[str], concurrency: 
     return worker.pk
 
 
-def beat(worker_id: int, *, running: int, draining: bool = False) -> Beat:
-    """Renew the lease, also one that ran out and was not reaped, and read back what is owned."""
+def renew(worker_id: int, *, running: int, draining: bool = False) -> bool:
+    """Renew the lease, also one that ran out and was not reaped; False where the reaper was there first."""
     now = database_now()
     renewed = Worker.objects.filter(pk=worker_id, stopped_at__isnull=True).update(
         lease_until=now + timedelta(seconds=LEASE_SECONDS), beaten_at=now, running=running, draining=draining
     )
-    runs = Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING).values_list("id", "fence")
-    return Beat(alive=renewed == 1, runs=dict(runs))
+    return renewed == 1
+
+
+def owned_runs(worker_id: int) -> dict[int, int]:
+    """The runs that are this worker's: id → fence."""
+    return dict(Execution.objects.filter(owner_id=worker_id, status=RunStatus.RUNNING).values_list("id", "fence"))
 
 
 def stop_worker(worker_id: int) -> None:

@@ -6,7 +6,7 @@ Every run that is taken back has its fence raised, so that its late worker canno
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -117,6 +117,11 @@ def _lose_each(
         except Exception:
             logger.exception("run %d cannot be taken back: it contradicts its job", pair[0])
     return lost
+
+
+def hand_back_ids(worker_id: int, run_ids: Collection[int]) -> Reaped:
+    """`hand_back` of runs that are known by their ids."""
+    return hand_back(worker_id, list(Execution.objects.filter(pk__in=run_ids).values_list("id", "job_id")))
 
 
 def hand_back(worker_id: int, runs: Sequence[tuple[int, UUID]]) -> Reaped:

@@ -47,6 +47,13 @@ class Finished(NamedTuple):
     error: str = ""
     retryable: bool | None = None
 
+    @property
+    def key(self) -> int:
+        return self.run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}"
+
     @classmethod
     def completed(cls, run_id: int, job_id: UUID, fence: int, result: str) -> Finished:
         return cls(run_id, job_id, fence, _COMPLETED, result)
@@ -76,6 +83,13 @@ class Postponed:
     delay_ms: float
     code: str
     error: str
+
+    @property
+    def key(self) -> int:
+        return self.run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}"
 
 
 Settlement = Finished | Postponed

@@ -9,25 +9,27 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import cast
 
 import uvloop
 from django.db import Error as DatabaseError
 
 from core import about
-from core.ids import encode
 from executors.base import TIMEOUT, Failed, Outcome
 from executors.isolated import Died
 from executors.reach.clients import close_every
 from jobs import wakeup
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
-from jobs.lifecycle.reap import Reaped, lose
-from jobs.lifecycle.settle import Settlement
+from jobs.lifecycle.lease import owned_runs
+from jobs.lifecycle.reap import Reaped, hand_back_ids, lose
+from jobs.lifecycle.settle import Settlement, settle
 from jobs.runner.attempt import Attempts
+from jobs.runner.crew import Crew, Crews
 from jobs.runner.database import DatabaseThread
-from jobs.runner.flights import Flights, Flying, Held
-from jobs.runner.keeper import Keeper
-from jobs.runner.outcome import decide, tell
+from jobs.runner.flights import Claims, Flights, Flying
+from jobs.runner.keeper import Holding, Keeper
+from jobs.runner.outcome import decide, storable_instead, tell
 from jobs.runner.settler import Settler
 
 logger = logging.getLogger(__name__)
@@ -47,12 +49,14 @@ COLLECT_AFTER = 10_000  # objects that are new; a run makes some sixty, and near
 class Runner:
     """One worker process's run loop. `serve` runs it; `ring`, `drain` may be called from any thread."""
 
-    def __init__(self, room: Mapping[str, int], *, isolated: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, room: Mapping[str, int], *, isolated: frozenset[str] = frozenset(), crews: Crews | None = None
+    ) -> None:
         self._room = dict(room)
         self._isolated = isolated
+        self._makers = dict(crews or {})
         self._called: dict[str, float] = {}  # queue → when other workers were last called to it
-        self._claims = 0  # begun so far
-        self._unanswered: set[int] = set()  # claims, by their number
+        self._claims = Claims()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain_wanted = False
 
@@ -98,27 +102,34 @@ class Runner:
 
     # --- the keeper's view ------------------------------------------------------------------
 
-    def known(self) -> Mapping[int, Held]:
+    def known(self) -> Mapping[Hashable, int]:
         return self._flights.known()
 
     def claims_begun(self) -> int:
-        return self._claims
+        return self._claims.begun
 
     def claims_ended(self, until: int) -> bool:
-        return not any(claim <= until for claim in self._unanswered)
+        return self._claims.ended(until)
 
-    def stop(self, runs: Mapping[int, int | None], why: str) -> None:
-        self._flights.stop(runs, why)
+    def stop(self, claims: Mapping[Hashable, int | None], why: str) -> None:
+        self._flights.stop(claims, why)
 
-    def abort(self, why: str) -> list[Held]:
+    def abort(self, why: str) -> Mapping[Hashable, int]:
         return self._flights.abort(why)
+
+    def owned(self, worker_id: int) -> Mapping[Hashable, int]:
+        return cast("Mapping[Hashable, int]", owned_runs(worker_id))
+
+    def hand_back(self, worker_id: int, keys: Collection[Hashable]) -> None:
+        hand_back_ids(worker_id, cast("Collection[int]", keys))
 
     # --- inside the loop --------------------------------------------------------------------
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._draining = asyncio.Event()
-        self._flights = Flights(self._room)
+        self._flights = Flights[Claim](self._room)
+        self._crews: dict[str, Crew] = {queue: make() for queue, make in self._makers.items()}
         self._bells = {queue: asyncio.Event() for queue in self._room}
         self._cursors = {queue: KeyCursor() for queue in self._room}
         self._databases = {name: DatabaseThread(name) for name in ("claim", "settle", "lease", "resolve")}
@@ -127,13 +138,14 @@ class Runner:
             writing=self._databases["settle"],
             isolated=sum(self._room[queue] for queue in self._isolated & self._room.keys()),
         )
-        self._settler = Settler(self._databases["settle"], self._settled)
+        self._settler = Settler(self._databases["settle"], settle, self._settled, salvage=storable_instead)
+        crews = list(self._crews.values())
         self._keeper = Keeper(
             self._databases["lease"],
-            self,
+            [self, *crews],
             host=socket.gethostname(),
-            queues=sorted(self._room),
-            concurrency=sum(self._room.values()),
+            queues=sorted([*self._room, *self._crews]),
+            concurrency=sum(self._room.values()) + sum(crew.concurrency for crew in crews),
         )
         if self._drain_wanted:
             self._drain()
@@ -141,13 +153,15 @@ class Runner:
         keeping = asyncio.create_task(self._keeper.run())
         sweeping = asyncio.create_task(self._sweep())
         claiming = [asyncio.create_task(self._claim_from(queue)) for queue in self._room]
-        await self._until_draining([settling, keeping, sweeping, *claiming])
-        await self._finish_up(claiming)
+        working = [task for crew in crews for task in crew.begin(self._keeper)]
+        await self._until_draining([settling, keeping, sweeping, *claiming, *working])
+        await asyncio.gather(self._finish_up(claiming), *(self._finish_crew(crew) for crew in crews))
         self._settler.close()
         try:
             await asyncio.wait_for(settling, RETRY_SECONDS * 3)
         except TimeoutError:
             logger.error("%d outcomes could not be recorded: the database is away", self._settler.pending)
+        await asyncio.gather(*(crew.close(RETRY_SECONDS * 3) for crew in crews))
         for task in (sweeping, keeping, *claiming):
             task.cancel()
         await asyncio.gather(sweeping, keeping, *claiming, return_exceptions=True)
@@ -175,7 +189,8 @@ class Runner:
     async def _finish_up(self, claiming: Sequence[asyncio.Task[None]]) -> None:
         """Wait for the runs in flight, then hand back those that take too long."""
         until = time.monotonic() + DRAIN_SECONDS
-        await asyncio.wait(claiming, timeout=DRAIN_SECONDS)  # a claim whose answer is still to come
+        if claiming:
+            await asyncio.wait(claiming, timeout=DRAIN_SECONDS)  # a claim whose answer is still to come
         if self._flights:
             logger.info("draining: %d runs in flight", len(self._flights))
         while self._flights.busy and time.monotonic() < until:
@@ -184,22 +199,37 @@ class Runner:
                 await asyncio.wait_for(self._flights.landed.wait(), 0.5)
             except TimeoutError:
                 continue
-        left = self.abort("the worker is shutting down") if self._flights else []
-        if left:
-            try:
-                await asyncio.wait_for(self._keeper.hand_back(left), RETRY_SECONDS * 2)
-            except (TimeoutError, DatabaseError):
-                logger.warning("%d runs could not be handed back: the reaper takes them", len(left))
-            await asyncio.to_thread(wakeup.wake, sorted(self._room))
+        await self._hand_back_left(self, len(self._flights), sorted(self._room))
+
+    async def _finish_crew(self, crew: Crew) -> None:
+        await crew.finish(DRAIN_SECONDS)
+        await self._hand_back_left(
+            crew, len(crew.known()), [queue for queue, one in self._crews.items() if one is crew]
+        )
+
+    async def _hand_back_left(self, holding: Holding, in_flight: int, queues: Sequence[str]) -> None:
+        """What takes too long is for another worker."""
+        if not in_flight or not (left := holding.abort("the worker is shutting down")):
+            return
+        try:
+            await asyncio.wait_for(self._keeper.hand_back(holding, left.keys()), RETRY_SECONDS * 2)
+        except (TimeoutError, DatabaseError):
+            logger.warning("%d could not be handed back: the reaper takes them", len(left))
+        await asyncio.to_thread(wakeup.wake, queues)
 
     def _drain(self) -> None:
         self._draining.set()
         self._keeper.draining = True
         for bell in self._bells.values():
             bell.set()
+        for crew in self._crews.values():
+            crew.drain()
         self._flights.landed.set()
 
     def _ring(self, queue: str) -> None:
+        if queue in self._crews:
+            self._crews[queue].ring()
+            return
         bell = self._bells.get(queue)
         if bell is None:
             logger.warning("a wake-up for queue %r, which this worker does not serve", queue)
@@ -264,16 +294,14 @@ class Runner:
 
     async def _claim(self, queue: str, wanted: int, cursor: KeyCursor) -> list[Claim] | None:
         """A batch of runs; None when the database is away."""
-        self._claims += 1
-        number = self._claims
-        self._unanswered.add(number)
+        number = self._claims.begin()
         try:
             return await self._databases["claim"].run(claim, self._keeper.worker_id, queue, wanted, cursor)
         except DatabaseError as error:  # its answer may be lost: the keeper finds what it took
             logger.warning("no claim from %r: %s", queue, str(error).strip())
             return None
         finally:
-            self._unanswered.discard(number)
+            self._claims.end(number)
 
     def _wake_others(self, queue: str) -> None:
         now = time.monotonic()
@@ -303,13 +331,13 @@ class Runner:
         flying.task = self._loop.create_task(self._fly(flying))
         flying.timer = self._loop.call_later(taken.timeout / 1000, self._expire, flying)
 
-    def _expire(self, flying: Flying) -> None:
+    def _expire(self, flying: Flying[Claim]) -> None:
         """The attempt's time is up; `_fly` makes an outcome of it."""
         flying.expired = True
         if flying.task is not None:
             flying.task.cancel()
 
-    async def _fly(self, flying: Flying) -> None:
+    async def _fly(self, flying: Flying[Claim]) -> None:
         """One attempt from claim to outcome."""
         about.this_run(flying.claim.job_id, flying.claim.number)
         try:
@@ -322,12 +350,12 @@ class Runner:
         if not flying.dropped:
             self._end(flying, outcome)
 
-    def _end(self, flying: Flying, outcome: Outcome | Died) -> None:
+    def _end(self, flying: Flying[Claim], outcome: Outcome | Died) -> None:
         if not self._flights.land(flying):
             return
-        self._flights.settling(flying.held)
+        self._flights.settling(flying.claim)
         if isinstance(outcome, Died):
-            asyncio.ensure_future(self._report_lost(flying.held, outcome))  # noqa: RUF006 - held by `settling` until done
+            asyncio.ensure_future(self._report_lost(flying.claim, outcome))  # noqa: RUF006 - held by `settling` until done
             return
         settlement = decide(flying.claim, outcome, random=random.random())  # noqa: S311 - jitter
         if settlement.code:
@@ -340,7 +368,7 @@ class Runner:
             if cursor.keyed:  # a run that waits for its key may have its turn now
                 self._bells[queue].set()
 
-    async def _report_lost(self, held: Held, died: Died) -> None:
+    async def _report_lost(self, held: Claim, died: Died) -> None:
         """The process of an isolated run died: lost, under the fence, and it counts."""
         reaped = Reaped()
         while True:
@@ -369,7 +397,7 @@ class Runner:
             for flying in self._flights:
                 if now > flying.deadline + GRACE_SECONDS:
                     text = f"no answer within {flying.claim.timeout} ms, and it ignored being cancelled"
-                    logger.error("run %d of %s: %s", flying.claim.number, encode("job", flying.claim.job_id), text)
+                    logger.error("%s: %s", flying.claim, text)
                     self._end(flying, Failed(code=TIMEOUT, message=text, retryable=True))
                     flying.dropped = True
 

@@ -74,3 +74,17 @@ def retry_config(text: str) -> RetryConfig:
     if text == "{}":
         return _DEFAULT
     return read_retry_config(json.loads(text))
+
+
+def storable_instead(outcome: Settlement) -> Settlement | None:
+    """What is recorded of a run whose outcome the database does not take: that its result cannot be stored."""
+    if not isinstance(outcome, Finished) or outcome.result is None:
+        return None
+    return Finished.failed(
+        outcome.run_id,
+        outcome.job_id,
+        outcome.fence,
+        code=INTERNAL_ERROR,
+        error="the run succeeded, but the database cannot store its result",
+        retryable=False,
+    )

@@ -6,13 +6,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingError
 from django.db import Error as DatabaseError
 
-from executors.base import INTERNAL_ERROR
-from jobs.lifecycle.settle import Finished, Settlement, settle
 from jobs.runner.database import DatabaseThread
 
 logger = logging.getLogger(__name__)
@@ -24,20 +23,43 @@ RETRY_SECONDS = 0.5
 REFUSALS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
-class Settler:
-    """Owns the outcomes that are not committed yet. Writes again until the database has taken
-    them: repeating is safe, a second write matches no row."""
+class Ended(Protocol):
+    """An outcome of a claim. `str()` says of what, for the log."""
 
-    def __init__(self, database: DatabaseThread, settled: Callable[[Sequence[Settlement]], None]) -> None:
+    @property
+    def key(self) -> Hashable:
+        """The claim's row."""
+
+
+O = TypeVar("O", bound=Ended)  # noqa: E741 - as the others are named
+
+
+class Settler(Generic[O]):
+    """Owns the outcomes that are not committed yet. Writes again until the database has taken
+    them: repeating is safe, a second write matches no row.
+
+    `write` records a batch in one transaction and answers the keys that matched; `settled` is called with
+    each batch that is committed, or refused for good; `salvage` says what is recorded of an outcome that the
+    database refuses, if there is something.
+    """
+
+    def __init__(
+        self,
+        database: DatabaseThread,
+        write: Callable[[list[O]], Collection[Hashable]],
+        settled: Callable[[Sequence[O]], None],
+        *,
+        salvage: Callable[[O], O | None],
+    ) -> None:
         self._database = database
-        self._settled = settled  # called with each batch that is committed, or refused for good
-        self._outcomes: deque[Settlement] = deque()
+        self._batch_write, self._settled, self._salvage = write, settled, salvage
+        self._outcomes: deque[O] = deque()
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
         self._closing = False
         self.pending = 0  # outcomes put and not committed yet
 
-    def put(self, outcome: Settlement) -> None:
+    def put(self, outcome: O) -> None:
         self._outcomes.append(outcome)
         self.pending += 1
         self._arrived.set()
@@ -66,12 +88,12 @@ class Settler:
         self._closing = True
         self._arrived.set()
 
-    async def _write(self, batch: list[Settlement]) -> None:
+    async def _write(self, batch: list[O]) -> None:
         began = time.monotonic()
-        matched: set[int] = set()
+        matched: Collection[Hashable] = ()
         while True:
             try:
-                matched = await self._database.run(settle, batch)
+                matched = await self._database.run(self._batch_write, batch)
             except DatabaseError as error:
                 if not isinstance(error, REFUSALS):
                     logger.warning("%d outcomes wait for the database: %s", len(batch), str(error).strip())
@@ -87,25 +109,14 @@ class Settler:
                     await self._write([outcome])
                 return
             refused = batch[0]
-            logger.error("the outcome of run %d is refused: %s", refused.run_id, str(refusal).strip())
-            if not isinstance(refused, Finished) or refused.result is None:
+            logger.error("the outcome of %s is refused: %s", refused, str(refusal).strip())
+            instead = self._salvage(refused)
+            if instead is None:
                 break
-            batch = [unstorable(refused)]
+            batch = [instead]
         self.pending -= len(batch)
         late = len(batch) - len(matched)
         if late:
-            logger.info("%d outcomes came too late: their runs were cancelled or taken back", late)
-        logger.debug("settled %d runs in %.1f ms", len(matched), (time.monotonic() - began) * 1000)
+            logger.info("%d outcomes came too late: what they are of was cancelled or taken back", late)
+        logger.debug("settled %d in %.1f ms", len(matched), (time.monotonic() - began) * 1000)
         self._settled(batch)
-
-
-def unstorable(outcome: Finished) -> Finished:
-    """What is recorded of a run whose result the database does not take."""
-    return Finished.failed(
-        outcome.run_id,
-        outcome.job_id,
-        outcome.fence,
-        code=INTERNAL_ERROR,
-        error="the run succeeded, but the database cannot store its result",
-        retryable=False,
-    )

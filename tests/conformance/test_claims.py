@@ -13,7 +13,7 @@ from django.db import connection
 from core.clock import shift
 from jobs.lifecycle import hold
 from jobs.lifecycle.claim import Claim, KeyCursor, claim
-from jobs.lifecycle.lease import beat, register_worker, stop_worker
+from jobs.lifecycle.lease import owned_runs, register_worker, renew, stop_worker
 from jobs.lifecycle.reap import SETTLED_AFTER, hand_back, reap
 from jobs.models import Execution, Job, Worker
 from tests.conformance.clockwork import HOUR, Time, promote_all
@@ -145,10 +145,10 @@ def test_a_lease_that_ran_out_is_renewed_by_a_beat_that_comes_before_the_reaper(
     job = new_job()
     (taken,) = claim(owner, "default", 1)
     expire(owner)
-    assert beat(owner, running=1).alive
+    assert renew(owner, running=1)
     reap()
     assert fresh(job).status == "running"
-    assert beat(owner, running=1).runs == {taken.run_id: taken.fence}
+    assert owned_runs(owner) == {taken.run_id: taken.fence}
 
 
 def test_the_runs_of_a_worker_that_died_run_again_under_a_higher_fence() -> None:
@@ -159,7 +159,7 @@ def test_the_runs_of_a_worker_that_died_run_again_under_a_higher_fence() -> None
     reaped = reap()
 
     assert (reaped.returned, reaped.queues) == (1, {"default"})
-    assert not beat(owner, running=1).alive
+    assert not renew(owner, running=1)
     assert not complete(taken)
     (again,) = claim_all()
     assert (again.run_id, again.fence, again.attempt, again.number) == (taken.run_id, taken.fence + 2, 2, 1)
@@ -172,7 +172,7 @@ def test_a_run_far_past_its_time_out_is_taken_back_whoever_beats() -> None:
     owner, job = worker(), new_job()
     claim(owner, "default", 1)
     Execution.objects.filter(job=job).update(deadline_at="2020-01-01T00:00:00Z")
-    assert beat(owner, running=1).alive
+    assert renew(owner, running=1)
     assert reap().returned == 1
     assert fresh(job).status == "queued"
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, OperationalError, connection
 from core import clock, failpoints
 from jobs.lifecycle import promote, reap
 from jobs.lifecycle.claim import claim
-from jobs.lifecycle.lease import beat, stop_worker
+from jobs.lifecycle.lease import owned_runs, renew, stop_worker
 from jobs.models import Execution, Job, Worker
 from jobs.scheduler import SchedulerThread
 from tests.conformance.world import RECURRING, complete, environment, fresh, new_job, runs_of, worker
@@ -207,6 +207,5 @@ def test_a_beat_answers_with_the_fences_of_what_is_owned() -> None:
     owner = worker()
     new_job(), environment()
     (taken,) = claim(owner, "default", 1)
-    answer = beat(owner, running=1)
-    assert answer.alive
-    assert answer.runs == {taken.run_id: taken.fence}
+    assert renew(owner, running=1)
+    assert owned_runs(owner) == {taken.run_id: taken.fence}

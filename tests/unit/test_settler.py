@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 from django.db import DataError, InternalError, OperationalError
 
-from jobs.lifecycle.settle import Finished, Settlement
+from jobs.lifecycle.settle import Finished, Settlement, settle
 from jobs.runner import settler as module
+from jobs.runner.outcome import storable_instead
 from jobs.runner.settler import Settler
 
 
@@ -39,7 +40,12 @@ def settled_by(database: Database, batch: Sequence[Settlement]) -> list[int]:
     done: list[int] = []
 
     async def scenario() -> None:
-        settler = Settler(database, lambda some: done.extend(one.run_id for one in some))  # type: ignore[arg-type]
+        settler = Settler(
+            database,  # type: ignore[arg-type]
+            settle,
+            lambda some: done.extend(one.run_id for one in some),
+            salvage=storable_instead,
+        )
         running = asyncio.create_task(settler.run())
         for outcome in batch:
             settler.put(outcome)
