@@ -152,6 +152,10 @@ MOST_STREAMS: int = env.int("MOST_STREAMS", default=4)
 
 RETENTION_DAYS: int = env.int("RETENTION_DAYS", default=90)  # finished jobs and old runs are kept so long; 0: for ever
 
+WEBHOOK_RETENTION_DAYS: int = env.int(
+    "WEBHOOK_RETENTION_DAYS", default=30
+)  # what was told is kept so long; 0: for ever
+
 # Namespaces beside the product's own (`executors.registry`): {"namespace": "dotted.path.Class"}.
 EXTRA_EXECUTORS = environment.dotted_paths("EXTRA_EXECUTORS", env.dict("EXTRA_EXECUTORS", default={}))
 

@@ -18,6 +18,7 @@ from core.clock import database_now
 from core.times import EPOCH
 from executors import caching
 from executors.sessions import counting
+from jobs import extensions
 from jobs.lifecycle.prune import prune
 from jobs.models import Chore
 from jobs.operations import idempotency, many
@@ -55,6 +56,9 @@ def _prune_in_turn() -> None:
                 "pruned %d jobs, %d runs, %d events older than %d days%s",
                 done.jobs, done.runs, done.events, settings.RETENTION_DAYS, "" if done.finished else "; more is left",
             )  # fmt: skip
+        for prune_others in extensions.loaded("prune"):
+            if told := prune_others(PRUNE_SECONDS):
+                logger.info("pruned %s", told)
     except DatabaseError as error:
         logger.warning("not pruned, the next time will do it: %s", str(error).strip())
     finally:

@@ -19,7 +19,7 @@ class Extension:
     queue: str = ""  # that its crew serves, instead of runs
     crew: str = ""  # () → jobs.runner.crew.Crew
     reap: str = ""  # () → None: take back what stopped workers own; called by the scheduler each second
-    prune: str = ""  # (older than: timedelta, seconds: float) → str: delete what is that old; what was, in words
+    prune: str = ""  # (seconds: float) → str: delete what is too old, for so long; what was, in words
     checks: str = ""  # a sequence of jobs.fsck.Check
     collect: str = ""  # (now) → an iterable of Prometheus metrics
 

@@ -19,6 +19,7 @@ from django.db.models.functions import Coalesce
 
 from core.clock import database_now
 from core.ids import encode
+from jobs import extensions
 from jobs.models import Execution, Hold, Job, JobEvent, Worker
 from jobs.states import ENDED_RUN, FINAL, NEVER_RAN, OPEN_RUN, RunStatus, Trigger
 
@@ -277,8 +278,13 @@ CHECKS = (
 
 def check_all(limit: int = LIMIT) -> Iterable[tuple[Check, list[str]]]:
     """Each check with the rows that break it, as texts; empty where it holds."""
-    for check in CHECKS:
+    for check in every_check():
         yield check, check.find(limit)
+
+
+def every_check() -> tuple[Check, ...]:
+    """Ours, and those of other apps."""
+    return (*CHECKS, *(check for checks in extensions.loaded("checks") for check in checks))
 
 
 def _query(sql: str, *, limit: int) -> list[tuple[Any, ...]]:

@@ -20,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from core.clock import database_now
 from core.tenancy.models import Product
-from jobs import load
+from jobs import extensions, load
 from jobs.ended import EndedRun, ended_runs, last_event
 from jobs.models import Execution, Hold, JobEvent, RunTally, TallyPosition
 from jobs.states import RunStatus
@@ -105,6 +105,8 @@ class _Collector:
         yield from self._runs()
         yield from self._queues()
         yield from self._processes()
+        for collect in extensions.loaded("collect"):
+            yield from collect(self._now)
 
     def _runs(self) -> Iterator[Metric]:
         left = bring_up_to_date()

@@ -1,7 +1,8 @@
 """Who is told of what, and what became of the telling. Rows only.
 
 `Endpoint` is an address that somebody gave, `Message` an event as it is sent (the same bytes to everybody and at
-every attempt), `Delivery` one message for one endpoint, `Attempt` one request that was made for it.
+every attempt), `Delivery` one message for one endpoint, `Attempt` one request that was made for it, `Notice` what
+operators are to know.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Endpoint(models.Model):
     disabled_reason = models.CharField(max_length=200, blank=True, default="")  # empty: by a person
     failing_since = models.DateTimeField(null=True)  # the first failure since the last success
     consecutive_failures = models.PositiveIntegerField(default=0)
-    rest_until = models.DateTimeField(null=True)  # the circuit is open: nothing is sent before
+    rest_until = models.DateTimeField(null=True)  # the circuit is open: nothing is sent before, then one request
 
     actor = models.CharField(max_length=200, blank=True, default="")
     created_at = models.DateTimeField()
@@ -100,6 +101,7 @@ class Delivery(models.Model):
     deadline_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=300, blank=True, default="")  # why it has failed
 
     class Meta:
         indexes = [
@@ -144,3 +146,41 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.pk} of {self.delivery_id}"
+
+
+class Notice(models.Model):
+    """What the system did by itself and operators are to know: an endpoint was disabled.
+
+    No foreign keys: it is told after the endpoint is gone.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=40)  # webhooks.states.NoticeKind
+    endpoint_id = models.UUIDField()
+    product_id = models.BigIntegerField(null=True)
+    text = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="notice_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {encode(ENDPOINT_PREFIX, self.endpoint_id)}"
+
+
+class AttemptTally(models.Model):
+    """Attempts counted once, for counters that only grow (`webhooks.metrics`).
+
+    One row for each worker and outcome, so that no two processes wait for the same row; the rows of workers that are
+    gone are added to those of worker 0.
+    """
+
+    worker_id = models.BigIntegerField()
+    outcome = models.CharField(max_length=10)  # webhooks.states.AttemptOutcome
+    attempts = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["worker_id", "outcome"], name="attempt_tally_once_per_worker")]
+
+    def __str__(self) -> str:
+        return f"{self.attempts} attempts {self.outcome}"

@@ -14,6 +14,20 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"  # no attempt is left, or its endpoint is gone or disabled
 
 
+class AttemptOutcome(StrEnum):
+    """What an attempt meant for its delivery."""
+
+    DELIVERED = "delivered"
+    RETRIED = "retried"  # another one follows
+    FAILED = "failed"  # it was the last
+
+
+class NoticeKind(StrEnum):
+    """What operators are told of."""
+
+    DISABLED = "endpoint.disabled"
+
+
 ENDED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.FAILED})
 TEST = "webhook.test"  # the type of the event that tries an endpoint
 ALL_EVENTS = "*"

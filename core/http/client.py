@@ -25,6 +25,7 @@ from core.http.messages import (
     BadResponse,
     EgressForbidden,
     HttpConnectionError,
+    HttpError,
     HttpRequest,
     HttpResponse,
     HttpTimeout,
@@ -56,9 +57,14 @@ async def send(request: HttpRequest) -> HttpResponse:
     Not followed: redirects. Not repeated: anything. Cancelling the task closes the connection.
     """
     origin, message = _checked(request)
-    with _told(origin, request.timeout):
-        async with asyncio.timeout(request.timeout):
-            return await _exchange(request, origin, message)
+    met: list[str] = []
+    try:
+        with _told(origin, request.timeout):
+            async with asyncio.timeout(request.timeout):
+                return await _exchange(request, origin, message, met)
+    except HttpError as error:
+        error.address = met[0] if met else ""
+        raise
 
 
 @asynccontextmanager
@@ -163,9 +169,11 @@ def _told(origin: Origin, timeout: float) -> Iterator[None]:
         raise HttpConnectionError(f"the connection to {origin} broke: {_reason(error)}") from None
 
 
-async def _exchange(request: HttpRequest, origin: Origin, written: bytes) -> HttpResponse:
+async def _exchange(request: HttpRequest, origin: Origin, written: bytes, met: list[str]) -> HttpResponse:
+    """The answer; the address that was connected to is put into `met` as soon as there is one."""
     connection = await pool().connection(origin)
     try:
+        met.append(_address(connection))
         answer, content = await _answer(request, connection, written)
         headers = _lowered(answer.headers)
         body, complete = await _read(content, headers.get("content-encoding", ""), request.max_response_bytes, origin)
@@ -174,10 +182,17 @@ async def _exchange(request: HttpRequest, origin: Origin, written: bytes) -> Htt
         elif not request.truncate:
             raise ResponseTooLarge(f"{origin} answered more than {request.max_response_bytes} bytes")
         return HttpResponse(
-            status=answer.code, reason=answer.reason or "", headers=headers, body=body, truncated=not complete
-        )
+            status=answer.code, reason=answer.reason or "", headers=headers, body=body, truncated=not complete,
+            address=met[0],
+        )  # fmt: skip
     finally:
         _hang_up(connection)
+
+
+def _address(connection: Connection) -> str:
+    """The address at the other end, without the port."""
+    peer = None if connection.transport is None else connection.transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
 
 
 async def _answer(

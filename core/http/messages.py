@@ -46,6 +46,8 @@ RESERVED_HEADERS = frozenset(
 class HttpError(Exception):
     """Base of what `send` raises; the text is for people and holds neither query nor header values."""
 
+    address = ""  # that was connected to; empty: none was, or it was not `send`
+
 
 class InvalidRequest(HttpError):
     """The URL or a header cannot be sent."""
@@ -106,6 +108,7 @@ class HttpResponse:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     truncated: bool = False
+    address: str = ""  # that was connected to
 
 
 def check_url(url: str) -> str:

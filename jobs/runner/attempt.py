@@ -62,7 +62,7 @@ class Attempts:
         self._cached = Cached(reading)
         self._isolation = Isolation(isolated)
 
-    async def make(self, flying: Flying, *, isolated: bool, instead: Execute | None = None) -> Outcome | Died:
+    async def make(self, flying: Flying[Claim], *, isolated: bool, instead: Execute | None = None) -> Outcome | Died:
         """resolve → execute, or what a test has in its place. Raises CancelledError alone."""
         claim = flying.claim
         try:
@@ -82,7 +82,7 @@ class Attempts:
             logger.exception("run %d of %s: the executor raised", claim.number, encode("job", claim.job_id))
             return Failed(code=INTERNAL_ERROR, message=f"the executor raised {type(error).__name__}", retryable=True)
 
-    async def _call(self, flying: Flying, resolved: Resolved) -> Call:
+    async def _call(self, flying: Flying[Claim], resolved: Resolved) -> Call:
         claim = flying.claim
         session = await self._sessions.of(claim) if claim.session else None
         job_id = encode("job", claim.job_id)

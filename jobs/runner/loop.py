@@ -138,7 +138,7 @@ class Runner:
             writing=self._databases["settle"],
             isolated=sum(self._room[queue] for queue in self._isolated & self._room.keys()),
         )
-        self._settler = Settler(self._databases["settle"], settle, self._settled, salvage=storable_instead)
+        self._settler = Settler[Settlement](self._databases["settle"], settle, self._settled, salvage=storable_instead)
         crews = list(self._crews.values())
         self._keeper = Keeper(
             self._databases["lease"],

@@ -11,7 +11,7 @@ import pytest
 from jobs.lifecycle import lease
 from jobs.runner.keeper import Keeper
 
-KNOWN = {1: 5}  # run → fence
+KNOWN: Mapping[Hashable, int] = {1: 5}  # run → fence
 
 
 class Runs:

@@ -40,7 +40,7 @@ def settled_by(database: Database, batch: Sequence[Settlement]) -> list[int]:
     done: list[int] = []
 
     async def scenario() -> None:
-        settler = Settler(
+        settler = Settler[Settlement](
             database,  # type: ignore[arg-type]
             settle,
             lambda some: done.extend(one.run_id for one in some),

@@ -1,0 +1,154 @@
+"""Fan-out: events of jobs that somebody wants become messages, and deliveries to whoever is to be told.
+
+In batches, one transaction each, in any number of processes at once: what one has in its hands the others pass over.
+Happens after the transition, never in its transaction. A disabled endpoint is told nothing; a replay catches up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Q
+
+from core.clock import database_now
+from core.ids import encode
+from jobs.listening import take_wanted
+from jobs.models import JobEvent
+from jobs.outbox import Account, accounts
+from webhooks.matching import wants
+from webhooks.models import Delivery, Endpoint, Message
+from webhooks.payload import body_of
+from webhooks.states import DeliveryStatus
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500  # events in one transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FannedOut:
+    """How many events were taken and how many deliveries were made of them."""
+
+    events: int = 0
+    deliveries: int = 0
+
+
+def fan_out(limit: int = BATCH) -> FannedOut:
+    """Hand out the oldest wanted events, at most `limit`. Raises django.db.OperationalError when the database is away.
+
+    A batch that the database (or a bug) refuses is taken event by event; one that is refused again is given up, with
+    a line in the log, so that it never stalls the rest.
+    """
+    if not JobEvent.objects.filter(wanted=True).exists():  # a look without a lock: on SQLite a poll must not wait
+        return FannedOut()
+    try:
+        return _hand_out(limit)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("a batch of events could not be handed out: trying each")
+    return _one_by_one(limit)
+
+
+@transaction.atomic
+def _hand_out(limit: int) -> FannedOut:
+    events = take_wanted(limit)
+    return FannedOut(events=len(events), deliveries=tell(events) if events else 0)
+
+
+def _one_by_one(limit: int) -> FannedOut:
+    done = FannedOut()
+    for _ in range(limit):
+        event: JobEvent | None = None
+        try:
+            with transaction.atomic():
+                taken = take_wanted(1)
+                if not taken:
+                    break
+                event = taken[0]
+                deliveries = tell(taken)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            if event is None:
+                raise
+            logger.exception("%s of %s cannot be told to anybody", event.type, encode("job", event.job_id))
+            JobEvent.objects.filter(pk=event.pk).update(wanted=False, about=None)
+            deliveries = 0
+        done = FannedOut(events=done.events + 1, deliveries=done.deliveries + deliveries)
+    return done
+
+
+def tell(events: Sequence[JobEvent]) -> int:
+    """Make what these events (with what they are about) are to whoever listens; how many deliveries that are.
+
+    In the caller's transaction. What is there already is not made again.
+    """
+    told = accounts(events)
+    listeners = _listeners({account.product_id for account in told.values()})
+    chosen = [
+        (event, told[event.pk], endpoints)
+        for event in events
+        if event.pk in told
+        and (endpoints := [one for one in listeners if wants(one, event.type, told[event.pk])])
+    ]  # fmt: skip
+    if not chosen:
+        return 0
+    now = database_now()
+    ids = _messages([(event, account) for event, account, _ in chosen], now)
+    made = Delivery.objects.bulk_create(
+        [
+            Delivery(
+                message_id=ids[event.job_id, event.seq],
+                endpoint=endpoint,
+                type=event.type,
+                status=DeliveryStatus.PENDING,
+                due_at=now,
+                created_at=now,
+            )
+            for event, _, endpoints in chosen
+            for endpoint in endpoints
+        ],
+        ignore_conflicts=True,
+    )
+    return len(made)
+
+
+def _listeners(product_ids: Iterable[int]) -> list[Endpoint]:
+    """Enabled endpoints that may want events of these products, in the order they were made."""
+    of_these = Q(product_id__in=list(product_ids)) | Q(product_id__isnull=True)
+    return list(
+        Endpoint.objects.filter(of_these, enabled=True)
+        .only("events", "product_id", "environment_ids", "env", "namespaces", "labels")
+        .order_by("pk")
+    )
+
+
+def _messages(told: Sequence[tuple[JobEvent, Account]], now: datetime) -> dict[tuple[UUID, int], UUID]:
+    """The ids of the messages of these events, which are made where there are none yet."""
+    messages = [
+        Message(
+            job_id=event.job_id,
+            seq=event.seq,
+            type=event.type,
+            product_id=account.product_id,
+            environment_id=account.environment_id,
+            body=body_of(event, account),
+            at=event.at,
+            created_at=now,
+        )
+        for event, account in told
+    ]
+    Message.objects.bulk_create(messages, ignore_conflicts=True)
+    new = set(Message.objects.filter(pk__in=[message.pk for message in messages]).values_list("pk", flat=True))
+    return {
+        (event.job_id, event.seq): message.pk
+        if message.pk in new
+        else Message.objects.values_list("pk", flat=True).get(job_id=event.job_id, seq=event.seq)
+        for (event, _), message in zip(told, messages, strict=True)
+    }

@@ -1,0 +1,56 @@
+"""What was told long ago is deleted, in bounded batches: messages with their deliveries and attempts, and notices.
+
+Called by the chore of `jobs` (`jobs.chores`), which one process does at a time. What is still to be delivered stays.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+
+from core.clock import database_now
+from webhooks.models import Attempt, Delivery, Message, Notice
+from webhooks.reaping import fold_tallies
+from webhooks.states import DeliveryStatus
+
+BATCH = 500  # messages deleted in one transaction
+BREATH_SECONDS = 0.02  # between two batches, so that other writers get their turn
+
+_OPEN = [DeliveryStatus.PENDING, DeliveryStatus.DELIVERING]
+
+
+def prune(seconds: float) -> str:
+    """Delete what is older than WEBHOOK_RETENTION_DAYS (0: nothing is), for so long; in words what was.
+
+    What is left is deleted the next time.
+    """
+    fold_tallies()
+    days = settings.WEBHOOK_RETENTION_DAYS
+    if not days:
+        return ""
+    messages, finished = prune_messages(timedelta(days=days), seconds)
+    left = "" if finished else "; more is left"
+    return f"{messages} webhook messages older than {days} days{left}"
+
+
+def prune_messages(older_than: timedelta, seconds: float) -> tuple[int, bool]:
+    """How many were deleted, and whether that was all."""
+    made_before, until = database_now() - older_than, time.monotonic() + seconds
+    Notice.objects.filter(at__lt=made_before).delete()
+    still_open = Delivery.objects.filter(message_id=OuterRef("pk"), status__in=_OPEN)
+    old = Message.objects.filter(~Exists(still_open), created_at__lt=made_before)
+    deleted = 0
+    while time.monotonic() < until:
+        ids = list(old.order_by("created_at").values_list("pk", flat=True)[:BATCH])
+        if ids:
+            # In this order, and none of it through the collector, which would read every row first.
+            Attempt.objects.filter(delivery__message_id__in=ids)._raw_delete("default")
+            Delivery.objects.filter(message_id__in=ids)._raw_delete("default")
+            deleted += Message.objects.filter(pk__in=ids)._raw_delete("default")
+        if len(ids) < BATCH:
+            return deleted, True
+        time.sleep(BREATH_SECONDS)
+    return deleted, False
