@@ -46,7 +46,7 @@ def reap() -> None:
         wakeup.wake([QUEUE])
     given_up = 0
     for _ in range(ROUNDS):
-        given_up += (batch := give_up())
+        given_up += (batch := give_up(GIVEN_UP_AT_ONCE))
         if batch < GIVEN_UP_AT_ONCE:
             break
     if given_up:
