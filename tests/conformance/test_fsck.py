@@ -324,7 +324,7 @@ def test_the_command_names_the_job_and_ends_with_an_error(capsys: pytest.Capture
     call_command("fsck")
     assert "BROKEN" not in capsys.readouterr().out
     job = running_without_an_owner()
-    with pytest.raises(CommandError, match="1 of 10 invariants are broken"):
+    with pytest.raises(CommandError, match="1 of 11 invariants are broken"):
         call_command("fsck")
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("I2   BROKEN")
