@@ -16,14 +16,14 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
 
 from core.clock import database_now
-from core.ids import encode
+from core.ids import encode, new_uuid
 from jobs.listening import take_wanted
 from jobs.models import JobEvent
 from jobs.outbox import Account, accounts
+from webhooks.inserts import NewDelivery, NewMessage, insert_deliveries, insert_messages
 from webhooks.matching import wants
-from webhooks.models import Delivery, Endpoint, Message
+from webhooks.models import Endpoint, Message
 from webhooks.payload import body_of
-from webhooks.states import DeliveryStatus
 
 logger = logging.getLogger(__name__)
 
@@ -101,22 +101,14 @@ def tell(events: Sequence[JobEvent]) -> int:
         return 0
     now = database_now()
     ids = _messages([(event, account) for event, account, _ in chosen], now)
-    made = Delivery.objects.bulk_create(
+    return insert_deliveries(
         [
-            Delivery(
-                message_id=ids[event.job_id, event.seq],
-                endpoint=endpoint,
-                type=event.type,
-                status=DeliveryStatus.PENDING,
-                due_at=now,
-                created_at=now,
-            )
+            NewDelivery(new_uuid(), ids[event.pk], endpoint.pk, event.type)
             for event, _, endpoints in chosen
             for endpoint in endpoints
         ],
-        ignore_conflicts=True,
+        now,
     )
-    return len(made)
 
 
 def _listeners(product_ids: Iterable[int]) -> list[Endpoint]:
@@ -129,26 +121,20 @@ def _listeners(product_ids: Iterable[int]) -> list[Endpoint]:
     )
 
 
-def _messages(told: Sequence[tuple[JobEvent, Account]], now: datetime) -> dict[tuple[UUID, int], UUID]:
-    """The ids of the messages of these events, which are made where there are none yet."""
-    messages = [
-        Message(
-            job_id=event.job_id,
-            seq=event.seq,
-            type=event.type,
-            product_id=account.product_id,
-            environment_id=account.environment_id,
-            body=body_of(event, account),
-            at=event.at,
-            created_at=now,
-        )
-        for event, account in told
-    ]
-    Message.objects.bulk_create(messages, ignore_conflicts=True)
-    new = set(Message.objects.filter(pk__in=[message.pk for message in messages]).values_list("pk", flat=True))
-    return {
-        (event.job_id, event.seq): message.pk
-        if message.pk in new
-        else Message.objects.values_list("pk", flat=True).get(job_id=event.job_id, seq=event.seq)
-        for (event, _), message in zip(told, messages, strict=True)
-    }
+def _messages(told: Sequence[tuple[JobEvent, Account]], now: datetime) -> dict[int, UUID]:
+    """The ids of the messages of these events by theirs; a message is made where there is none yet."""
+    ids = {event.pk: new_uuid() for event, _ in told}
+    new = insert_messages(
+        [
+            NewMessage(
+                ids[event.pk], event.job_id, event.seq, event.type, account.product_id, account.environment_id,
+                body_of(event, account), event.at,
+            )
+            for event, account in told
+        ],
+        now,
+    )  # fmt: skip
+    for event, _ in told:
+        if ids[event.pk] not in new:  # the event was told before
+            ids[event.pk] = Message.objects.values_list("pk", flat=True).get(job_id=event.job_id, seq=event.seq)
+    return ids
