@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
-from django.db import transaction
-
 from core.clock import database_now
 from core.ids import encode
 from core.tenancy import audit
+from webhooks import listening
 from webhooks.models import ENDPOINT_PREFIX, Delivery, Endpoint, Notice
 from webhooks.states import DeliveryStatus, NoticeKind
 
@@ -22,7 +21,7 @@ BATCH = 1_000  # deliveries given up in one transaction
 def disable(endpoint_id: UUID, reason: str) -> bool:
     """enabled → disabled, with a notice; False where it was already. What is pending for it is given up soon after
     (`give_up`), in batches."""
-    with transaction.atomic():
+    with listening.changing():
         now = database_now()
         changed = Endpoint.objects.filter(pk=endpoint_id, enabled=True).update(
             enabled=False, disabled_at=now, disabled_reason=reason, rest_until=None, updated_at=now

@@ -97,6 +97,12 @@ def tell(events: Sequence[JobEvent]) -> int:
         if event.pk in told
         and (endpoints := [one for one in listeners if wants(one, event.type, told[event.pk])])
     ]  # fmt: skip
+    return deliver(chosen)
+
+
+def deliver(chosen: Sequence[tuple[JobEvent, Account, Sequence[Endpoint]]]) -> int:
+    """Make the deliveries of these events to these endpoints, due now; how many that are. What is there already is
+    not made again. In the caller's transaction."""
     if not chosen:
         return 0
     now = database_now()

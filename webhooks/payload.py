@@ -5,7 +5,6 @@ Never the input of a job or the result of a run.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from core.ids import encode
@@ -13,7 +12,6 @@ from core.strictjson import dumps
 from core.times import to_ms
 from jobs.models import JobEvent
 from jobs.outbox import Account
-from webhooks.states import TEST
 
 
 def body_of(event: JobEvent, account: Account) -> str:
@@ -37,13 +35,5 @@ def body_of(event: JobEvent, account: Account) -> str:
         job["number"] = event.number
     if account.error:
         job["error"] = account.error
-    return _text(event.type, event.at, job)
-
-
-def trial_body(at: datetime, job: dict[str, Any]) -> str:
-    """The event that tries an endpoint; `job` is an example, and is no job."""
-    return _text(TEST, at, job)
-
-
-def _text(type: str, at: datetime, job: dict[str, Any]) -> str:
-    return dumps({"type": type, "event": type, "timestamp": to_ms(at), "job": job}).decode()
+    payload = {"type": event.type, "event": event.type, "timestamp": to_ms(event.at), "job": job}
+    return dumps(payload).decode()

@@ -29,5 +29,4 @@ class NoticeKind(StrEnum):
 
 
 ENDED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.FAILED})
-TEST = "webhook.test"  # the type of the event that tries an endpoint
 ALL_EVENTS = "*"

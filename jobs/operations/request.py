@@ -14,6 +14,7 @@ from typing import Any
 from core.errors import FieldError, Invalid
 from core.fields import dotted, unknown_fields
 from core.retrying import unknown_codes, wrong_retry_config
+from jobs import extensions
 
 MOST_RETRIES = 100
 LONGEST_TIMEOUT = 86_400_000  # ms
@@ -123,6 +124,8 @@ def _object(value: Any, name: str, problems: Problems) -> None:
 def _queue(value: Any, name: str, problems: Problems) -> None:
     if not isinstance(value, str) or not QUEUE.fullmatch(value):
         _wrong(problems, name, "must be the name of a queue: letters, digits, _ . - and at most 60 of them")
+    elif value in extensions.served_queues():
+        _wrong(problems, name, f"{value!r} is no place for jobs: it is served by something else")
 
 
 def _target(value: Any, name: str, problems: Problems) -> None:
