@@ -46,6 +46,7 @@ class DeliveryClaim(NamedTuple):
     old_secret: str  # sealed; empty: none that signs
     body: str
     claimed_at: int  # ms, by the database's clock
+    probe: bool = False  # the one request after a rest
 
     @property
     def key(self) -> UUID:
@@ -141,7 +142,7 @@ x AS (
 y AS (
   SELECT x.id, x.fence, x.attempt, x.endpoint_id, x.message_id, e.url, e.secret,
          CASE WHEN e.old_secret_until > {now} THEN e.old_secret ELSE '' END AS old_secret, m.body,
-         floor(extract(epoch FROM {now}) * 1000)::bigint AS claimed_at
+         floor(extract(epoch FROM {now}) * 1000)::bigint AS claimed_at, e.rest_until IS NOT NULL AS probe
   FROM x JOIN webhooks_endpoint e ON e.id = x.endpoint_id JOIN webhooks_message m ON m.id = x.message_id
 )
 SELECT (SELECT count(*) FROM seen), (SELECT id FROM seen ORDER BY id DESC LIMIT 1), y.*
@@ -226,6 +227,7 @@ def _claim_of(delivery: Delivery, now_ms: int) -> DeliveryClaim:
         endpoint.old_secret if old_signs else "",
         delivery.message.body,
         now_ms,
+        endpoint.rest_until is not None,
     )
 
 

@@ -228,6 +228,8 @@ class DeliveryCrew:
 
     def _settled(self, outcomes: Sequence[Ended]) -> None:
         self._flights.settled((outcome.delivery_id, outcome.fence) for outcome in outcomes)
+        if any(outcome.probe and outcome.succeeded for outcome in outcomes):
+            self._bell.set()  # what waited for the end of a rest may be sent
 
     # --- waiting ----------------------------------------------------------------------------
 

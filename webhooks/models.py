@@ -44,6 +44,7 @@ class Endpoint(models.Model):
     failing_since = models.DateTimeField(null=True)  # the first failure since the last success
     consecutive_failures = models.PositiveIntegerField(default=0)
     rest_until = models.DateTimeField(null=True)  # the circuit is open: nothing is sent before, then one request
+    rests = models.PositiveSmallIntegerField(default=0)  # in a row, after the first: each is twice as long
 
     actor = models.CharField(max_length=200, blank=True, default="")
     created_at = models.DateTimeField()

@@ -48,6 +48,7 @@ class Ended(NamedTuple):
     delay: float
     reason: str  # why it has failed for good
     gone: bool  # the endpoint does not want to be told any more
+    probe: bool
     answer: Answer
 
     @property
@@ -66,7 +67,9 @@ def decide(claim: DeliveryClaim, answer: Answer, *, random: float) -> Ended:
     """What becomes of the delivery; `random` is in [0, 1)."""
 
     def ended(status: DeliveryStatus, *, delay: float = 0.0, reason: str = "", gone: bool = False) -> Ended:
-        return Ended(claim.delivery_id, claim.fence, claim.endpoint_id, status, delay, reason[:300], gone, answer)
+        return Ended(
+            claim.delivery_id, claim.fence, claim.endpoint_id, status, delay, reason[:300], gone, claim.probe, answer
+        )
 
     if answer.status is not None and 200 <= answer.status < 300:
         return ended(DeliveryStatus.DELIVERED)

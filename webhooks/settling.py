@@ -24,7 +24,7 @@ from webhooks.outcome import GONE_REASON, Ended
 from webhooks.states import AttemptOutcome, DeliveryStatus
 
 REST_AFTER = 5  # failures in a row: then the circuit opens
-FIRST_REST_SECONDS = 10.0  # doubled with each failure after that, up to LONGEST_REST_SECONDS
+FIRST_REST_SECONDS = 10.0  # doubled with each probe that fails, up to LONGEST_REST_SECONDS
 LONGEST_REST_SECONDS = 300.0
 FAILING_TOO_LONG = timedelta(days=5)
 FAILING_REASON = "every attempt of five days has failed"
@@ -147,26 +147,34 @@ def _note_health(outcomes: Sequence[Ended]) -> list[UUID]:
     now = database_now()
     too_long = []
     for endpoint in changes.order_by("pk").select_for_update(no_key=True):
-        failures, since = endpoint.consecutive_failures, endpoint.failing_since
         for outcome in sorted(by_endpoint[endpoint.pk], key=lambda one: one.answer.at):
             if outcome.succeeded:
-                failures, since = 0, None
+                _recovered(endpoint)
             else:
-                failures, since = failures + 1, since or outcome.answer.at
-        Endpoint.objects.filter(pk=endpoint.pk).update(
-            consecutive_failures=failures, failing_since=since, rest_until=_rest(failures, now)
-        )
-        if since is not None and now - since >= FAILING_TOO_LONG:
+                _failed(endpoint, outcome, now)
+        endpoint.save(update_fields=["consecutive_failures", "failing_since", "rest_until", "rests"])
+        if endpoint.failing_since is not None and now - endpoint.failing_since >= FAILING_TOO_LONG:
             too_long.append(endpoint.pk)
     return too_long
 
 
-def _rest(failures: int, now: datetime) -> datetime | None:
-    """Until when an endpoint is left alone that has failed so often in a row."""
-    if failures < REST_AFTER:
-        return None
-    seconds = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0 ** min(failures - REST_AFTER, 10))
-    return now + timedelta(seconds=seconds)
+def _recovered(endpoint: Endpoint) -> None:
+    endpoint.consecutive_failures, endpoint.rests = 0, 0
+    endpoint.failing_since = endpoint.rest_until = None
+
+
+def _failed(endpoint: Endpoint, outcome: Ended, now: datetime) -> None:
+    """What was on its way already when the circuit opened does not make the rest longer; a probe does."""
+    endpoint.consecutive_failures += 1
+    endpoint.failing_since = endpoint.failing_since or outcome.answer.at
+    if outcome.probe:
+        endpoint.rests = min(endpoint.rests + 1, 10)
+    elif endpoint.consecutive_failures >= REST_AFTER and endpoint.rest_until is None:
+        endpoint.rests = 0
+    else:
+        return
+    seconds = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0**endpoint.rests)
+    endpoint.rest_until = now + timedelta(seconds=seconds)
 
 
 def _count(worker_id: int, outcomes: Sequence[Ended]) -> None:

@@ -337,6 +337,19 @@ def test_an_endpoint_that_fails_again_and_again_rests_and_then_gets_one_request(
     assert len(claim_some(owner, share=8)) == 8
 
 
+def test_what_was_on_its_way_when_the_circuit_opened_makes_no_rest_longer(time: Time) -> None:
+    to, owner = endpoint(), worker()
+    owed(to, 40)
+    claims = claim_some(owner, share=30)
+    settled(owner, claims[:10], 500)
+    to.refresh_from_db()
+    rest = to.rest_until
+    assert 0 < (rest - database_now()).total_seconds() <= settling.FIRST_REST_SECONDS
+    settled(owner, claims[10:], 500)
+    to.refresh_from_db()
+    assert (to.rest_until, to.consecutive_failures) == (rest, 30)
+
+
 def test_a_probe_whose_worker_dies_is_followed_by_another(time: Time) -> None:
     to, owner = endpoint(), worker()
     owed(to, 10)

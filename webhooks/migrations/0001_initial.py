@@ -102,6 +102,7 @@ class Migration(migrations.Migration):
                 ('failing_since', models.DateTimeField(null=True)),
                 ('consecutive_failures', models.PositiveIntegerField(default=0)),
                 ('rest_until', models.DateTimeField(null=True)),
+                ('rests', models.PositiveSmallIntegerField(default=0)),
                 ('actor', models.CharField(blank=True, default='', max_length=200)),
                 ('created_at', models.DateTimeField()),
                 ('updated_at', models.DateTimeField()),
