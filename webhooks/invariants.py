@@ -23,6 +23,7 @@ from webhooks.states import DeliveryStatus
 
 HANDED_OUT_IN = timedelta(seconds=60)
 TAKEN_BACK_IN = timedelta(seconds=60)
+HEARD_AFTER = timedelta(seconds=30)  # a transition that had begun before an endpoint was there need not be told to it
 LOOKED_BACK = timedelta(hours=1)
 MOST_LOOKED_AT = 2_000  # final transitions, the newest
 FINAL_EVENTS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
@@ -54,15 +55,17 @@ def _untold(limit: int) -> list[str]:
     that it has no delivery of."""
     now = database_now()
     since = now - LOOKED_BACK
-    endpoints = [endpoint for endpoint in Endpoint.objects.filter(enabled=True) if endpoint.updated_at < now]
+    endpoints = list(Endpoint.objects.filter(enabled=True, updated_at__lt=now - HEARD_AFTER))
     if not endpoints:
         return []
-    since = max(since, min(endpoint.updated_at for endpoint in endpoints))
+    since = max(since, min(endpoint.updated_at for endpoint in endpoints) + HEARD_AFTER)
     recent = JobEvent.objects.filter(type__in=FINAL_EVENTS, wanted=False, at__gt=since).order_by("-pk")
     events = list(recent[:MOST_LOOKED_AT])
     about = subjects(events)
     told = set(
-        Delivery.objects.filter(message__job_id__in=about).values_list("message__job_id", "message__seq", "endpoint_id")
+        Delivery.objects.filter(message__job_id__in=about, message__at__gt=since).values_list(
+            "message__job_id", "message__seq", "endpoint_id"
+        )
     )
     found = []
     for event in events:
@@ -77,7 +80,7 @@ def _untold(limit: int) -> list[str]:
         found += [
             f"{_event(event)}: {endpoint} wants it and has no delivery of it"
             for endpoint in endpoints
-            if endpoint.updated_at < event.at
+            if endpoint.updated_at + HEARD_AFTER < event.at
             and wants(endpoint, event.type, account)
             and (event.job_id, event.seq, endpoint.pk) not in told
         ]
