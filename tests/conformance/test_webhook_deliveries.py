@@ -7,6 +7,7 @@ import json
 import threading
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -109,7 +110,7 @@ def test_what_does_not_apply_is_left_out_of_the_payload() -> None:
         ({"enabled": False, "disabled_at": "2026-01-01T00:00:00Z"}, False),
     ],
 )
-def test_a_filter_lets_in_what_it_names(filters: dict[str, object], told: bool) -> None:
+def test_a_filter_lets_in_what_it_names(filters: dict[str, Any], told: bool) -> None:
     endpoint(**filters)
     happened(labels={"team": "billing", "region": "eu"})
     assert all_handed_out().deliveries == int(told)
@@ -333,7 +334,8 @@ def test_an_endpoint_that_fails_again_and_again_rests_and_then_gets_one_request(
     probe = claim_some(owner)
     settled(owner, probe, 200)
     to.refresh_from_db()
-    assert (to.consecutive_failures, to.failing_since, to.rest_until) == (0, None, None)
+    assert to.consecutive_failures == 0
+    assert [to.failing_since, to.rest_until] == [None, None]
     assert len(claim_some(owner, share=8)) == 8
 
 
@@ -344,6 +346,7 @@ def test_what_was_on_its_way_when_the_circuit_opened_makes_no_rest_longer(time: 
     settled(owner, claims[:10], 500)
     to.refresh_from_db()
     rest = to.rest_until
+    assert rest is not None
     assert 0 < (rest - database_now()).total_seconds() <= settling.FIRST_REST_SECONDS
     settled(owner, claims[10:], 500)
     to.refresh_from_db()
@@ -400,6 +403,7 @@ def test_five_days_of_nothing_but_failures_disable_and_give_up_what_waits(time: 
     owed_now = owed_without_fan_out(to)
     reap()
     to.refresh_from_db()
+    assert to.disabled_at is not None
     assert timedelta(days=5) <= to.disabled_at - began < timedelta(days=5, hours=4)
     assert to.disabled_reason == settling.FAILING_REASON
     assert attempts >= 40
