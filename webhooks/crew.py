@@ -58,7 +58,8 @@ class DeliveryCrew:
         self._bell, self._events = asyncio.Event(), asyncio.Event()
         self._draining = asyncio.Event()
         self._crowded: set[UUID] = set()  # endpoints that may have more due than they had places
-        self._databases = {name: DatabaseThread(f"webhooks-{name}") for name in ("fanout", "claim", "settle")}
+        # Two connections: a batch that is handed out and a claim each take milliseconds, and may take turns.
+        self._databases = {name: DatabaseThread(f"webhooks-{name}") for name in ("claim", "settle")}
         self._settler = Settler[Ended](
             self._databases["settle"], self._record, self._settled, salvage=lambda outcome: None
         )
@@ -137,7 +138,7 @@ class DeliveryCrew:
         """Make deliveries of what is wanted, whenever somebody says so and now and then."""
         while not self._draining.is_set():
             self._events.clear()
-            done = await self._try(self._databases["fanout"], fan_out, "no events handed out")
+            done = await self._try(self._databases["claim"], fan_out, "no events handed out")
             if done is None:
                 await self._pause(RETRY_SECONDS)
                 continue

@@ -1,7 +1,8 @@
 """One thread with one database connection, for blocking work of the run loop.
 
-The loop has four of these (claim, settle, lease, resolve): that, and never more, is what a
-worker process holds of the database, whatever its concurrency.
+The loop has four of these (claim, settle, lease, resolve), and a crew that works beside the runs
+its own (`webhooks.crew`: two): that, and never more, is what a worker process holds of the
+database, whatever its concurrency.
 """
 
 from __future__ import annotations

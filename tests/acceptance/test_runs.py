@@ -15,8 +15,6 @@ from tests.servers.local import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
-MOST_CONNECTIONS = 4
-
 
 def test_a_call_is_given_up_at_its_deadline(house: System, note: Callable[[str, str], None]) -> None:
     house.answer("slow", {"hang": True})
@@ -61,12 +59,13 @@ def _tell_to_end(scheduler: Process) -> None:
         time.sleep(0.0005)
 
 
-def test_a_worker_holds_four_connections_at_most_whatever_its_concurrency(
-    house: System, note: Callable[[str, str], None]
+@pytest.mark.parametrize(("queues", "allowed"), [("default", 4), ("default,webhooks", 6)])
+def test_a_worker_holds_four_connections_at_most_and_two_to_deliver_whatever_its_concurrency(
+    house: System, note: Callable[[str, str], None], queues: str, allowed: int
 ) -> None:
     for worker in house.workers():
         worker.end()
-    house.worker(DATABASE_URL=f"{house.database_url}?application_name=counted", CONCURRENCY="1000")
+    house.worker(DATABASE_URL=f"{house.database_url}?application_name=counted", CONCURRENCY="1000", QUEUES=queues)
     house.wait_for_workers(1)
     house.answer("counted", {"delay": 0.2})
     job_ids = house.dispatch_many(3_000, "counted", retries=1)
@@ -77,6 +76,6 @@ def test_a_worker_holds_four_connections_at_most_whatever_its_concurrency(
         most = max(most, rows[0][0])
         time.sleep(0.02)
     matched = match(house, job_ids)
-    assert 0 < most <= MOST_CONNECTIONS
+    assert 0 < most <= allowed
     house.fsck()
-    note("P-N", f"a worker with 1000 places: at most {most} connections; {matched}")
+    note("P-N", f"a worker with 1000 places that serves {queues}: at most {most} connections; {matched}")
