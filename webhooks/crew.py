@@ -197,7 +197,7 @@ class DeliveryCrew:
             claims = await self._try(self._databases["claim"], ask, "no deliveries claimed")
         finally:
             self._claims.end(number)
-        if claims:
+        if claims is not None:
             self._crowded = {taken.endpoint_id for taken in claims} | {
                 one for one, places in left.items() if not places
             }

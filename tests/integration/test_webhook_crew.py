@@ -17,7 +17,7 @@ from core.ids import encode
 from jobs.runner.loop import Runner
 from tests.conformance.webhook_world import SECRET, endpoint, happened
 from tests.servers.receiver import Answer, Receiver
-from webhooks import delivery
+from webhooks import crew, delivery
 from webhooks.crew import DeliveryCrew
 from webhooks.models import Attempt, Delivery, Endpoint
 from webhooks.signing import canonical
@@ -189,6 +189,18 @@ def test_a_megabytes_long_answer_is_cut_and_a_drip_is_a_failure_and_neither_hold
             attempt = tried(to)
             assert attempt.error == f"no complete answer from {receiver.url} within 2 s"
             assert (attempt.response_status, attempt.address) == (None, "127.0.0.1")
+
+
+def test_a_place_that_becomes_free_is_used_at_once(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "POLL_SECONDS", 10 * PATIENCE_SECONDS)  # nobody looks just in case
+    receiver.answer("/hook", Answer(delay=0.1))
+    receiver.answer("/other", Answer(delay=0.25))
+    to, other = endpoint(f"{receiver.url}/hook"), endpoint(f"{receiver.url}/other")
+    for _ in range(60):
+        happened()
+    with delivering():
+        assert len(ended(to, 60)) == 60
+        assert len(ended(other, 60)) == 60
 
 
 def test_a_secret_that_cannot_be_opened_is_a_recorded_failure(receiver: Receiver) -> None:
