@@ -59,6 +59,7 @@ def spread(per_second: int, seconds: float) -> None:
             written += due
             ring()
         time.sleep(STEP_SECONDS)
+    time.sleep(10 * STEP_SECONDS)  # the last notice goes out in a thread of this process
 
 
 def _write(count: int) -> None:
