@@ -16,6 +16,7 @@ urlpatterns = [
     path("v1/docs", DocsView.as_view(), name="docs"),
     path("v1/", include("core.tenancy.api.urls")),
     path("v1/", include("executors.catalog.api.urls")),
+    path("v1/", include("webhooks.api.urls")),
     path("v1/", include("jobs.api.urls")),
     *service_patterns,
 ]

@@ -139,7 +139,8 @@ def _target(value: Any, name: str, problems: Problems) -> None:
             _name(text, part, problems)
 
 
-def _labels(value: Any, name: str, problems: Problems) -> None:
+def check_labels(value: Any, name: str, problems: Problems) -> None:
+    """Note in `problems` what is wrong with labels: flat texts, at most MOST_LABELS."""
     if not isinstance(value, Mapping) or len(value) > MOST_LABELS:
         _wrong(problems, name, f'must be an object of at most {MOST_LABELS} texts, such as {{"team": "billing"}}')
         return
@@ -186,7 +187,7 @@ _CHECKS: dict[str, Check] = {
     "unique_key": _text(LONGEST_KEY),
     "on_conflict": _one_of(*ON_CONFLICT),
     "idempotency_key": _text(LONGEST_IDEMPOTENCY_KEY),
-    "labels": _labels,
+    "labels": check_labels,
     "session": _session,
     "cache": _text(LONGEST_TAG),
     "definition": _text(LONGEST_TAG),

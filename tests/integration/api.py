@@ -20,6 +20,7 @@ OPERATOR = "operator-key-of-at-least-32-characters"
 urlpatterns = [
     path("v1/", include("core.tenancy.api.urls")),
     path("v1/", include("executors.catalog.api.urls")),
+    path("v1/", include("webhooks.api.urls")),
     path("v1/", include("jobs.api.urls")),
     *service_patterns,
 ]

@@ -102,7 +102,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(described: dict
         assert schema, name
 
 
-TAGS = {"catalog", "definitions", "dispatch", "jobs", "keys", "maintenance", "schedules", "service"}
+TAGS = {"catalog", "definitions", "dispatch", "jobs", "keys", "maintenance", "schedules", "service", "webhooks"}
 
 
 def test_operations_have_distinct_names_and_describe_what_they_do(described: dict[str, Any]) -> None:
@@ -176,6 +176,8 @@ def test_nonsense_in_any_field_of_any_operation_gets_a_described_answer(
         "env": "prd",
         "event": "send",
         "secret": "KEY",
+        "webhook_id": Api().post("/v1/webhooks", {"url": "https://example.com/", "events": ["*"]}).json()["id"],
+        "delivery_id": "dlv_none",
     }
 
     for path, item in described["paths"].items():

@@ -22,6 +22,7 @@ from executors.catalog.kinds import Kind
 from jobs.models import Job
 from jobs.operations import many
 from tests.conformance.world import claim_one, complete, fail, postpone, worker
+from tests.integration import openapi_webhooks
 from tests.integration.api import OPERATOR, Api, hang_up
 from tests.samples import DISPATCHED, SAMPLES, dispatched
 
@@ -110,6 +111,7 @@ def go_everywhere(go: Tour) -> None:
     _interventions(go)
     _definitions(go)
     _others(go)
+    openapi_webhooks.tour(go)
     _service(go)
 
 

@@ -1,0 +1,303 @@
+"""Endpoints over HTTP: made, set by their URL, listed, changed, removed; who sees which (api.md §4)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from core import crypto
+from core.tenancy import scopes
+from core.tenancy.models import AuditEntry
+from jobs.models import Listener
+from jobs.states import EventType
+from tests.integration.api import OPERATOR, Api, key_of, told
+from tests.integration.webhook_world import HOOKS, NEW, URL, hook, row
+from webhooks.models import Endpoint
+from webhooks.secrets import place
+
+pytestmark = pytest.mark.django_db
+SET = "/v1/jobs/webhook"
+
+
+@pytest.fixture(autouse=True)
+def _here(settings: Settings) -> None:
+    settings.OPERATOR_API_KEY = OPERATOR
+    settings.ROOT_URLCONF = "tests.integration.api"
+    settings.EGRESS_ALLOW_CIDRS = []
+
+
+@pytest.fixture
+def shop() -> Api:
+    return key_of("shop", envs=("prd", "stg"))
+
+
+def wrong_fields(answer: Any) -> dict[str, str]:
+    assert answer.status_code == 400, answer.content
+    return {error["field"]: error["code"] for error in answer.json()["errors"]}
+
+
+# --- made ------------------------------------------------------------------------------------
+
+
+def test_a_webhook_is_made_and_shows_its_secret_once(shop: Api) -> None:
+    made = hook(shop)
+    secret = made.pop("secret")
+    assert secret.startswith("whsec_")
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    assert made == {
+        "id": made["id"],
+        "url": URL,
+        "events": ["job.completed", "job.failed"],
+        "product": "shop",
+        "env": None,
+        "namespaces": [],
+        "labels": {},
+        "description": "",
+        "enabled": True,
+        "consecutive_failures": 0,
+        "created_at": made["created_at"],
+        "updated_at": made["created_at"],
+    }
+    assert shop.get(f"{HOOKS}/{made['id']}").json() == made
+    listed = shop.get(HOOKS)
+    assert listed.json() == {"webhooks": [made], "total": 1, "limit": 50, "offset": 0}
+    assert secret not in listed.content.decode()
+
+
+def test_the_secret_is_sealed_for_its_endpoint_alone(shop: Api) -> None:
+    one, other = row(hook(shop, secret="webhook-secret-key")), row(hook(shop))
+    assert "webhook-secret-key" not in one.secret
+    canonical = "whsec_" + base64.b64encode(b"webhook-secret-key").decode()
+    assert crypto.unseal(one.secret, place(one)) == canonical
+    with pytest.raises(crypto.CannotOpen):
+        crypto.unseal(one.secret, place(other))
+
+
+def test_what_was_done_is_in_the_audit_trail_without_the_query_of_the_url(shop: Api) -> None:
+    made = hook(shop, url=f"{URL}?token=hush")
+    entry = AuditEntry.objects.get(action="webhook.made")
+    assert (entry.actor, entry.object) == ("k", f"{made['id']} {URL}")
+
+
+def test_those_who_listen_are_told_to_jobs(shop: Api) -> None:
+    product = row(hook(shop)).product_id
+    hook(shop, events=["job.failed", "job.started"])
+    assert set(Listener.objects.values_list("product_id", "type")) == {
+        (product, "job.completed"), (product, "job.failed"), (product, "job.started"),
+    }  # fmt: skip
+    everything = hook(Api(), events=["*"])
+    assert Listener.objects.filter(product_id=0).count() == len(EventType)
+    assert Api().delete(f"{HOOKS}/{everything['id']}").status_code == 204
+    assert not Listener.objects.filter(product_id=0).exists()
+    for each in shop.get(HOOKS).json()["webhooks"]:
+        assert shop("PATCH", f"{HOOKS}/{each['id']}", {"enabled": False}).status_code == 200
+    assert not Listener.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"url": URL}, "events"),
+        ({"events": ["*"]}, "url"),
+        ({**NEW, "events": []}, "events"),
+        ({**NEW, "events": "job.completed"}, "events"),
+        ({**NEW, "events": ["job.complete"]}, "events.0"),
+        ({**NEW, "events": [7]}, "events.0"),
+        ({**NEW, "evnts": ["*"]}, "evnts"),
+        ({**NEW, "url": 7}, "url"),
+        ({**NEW, "url": "ftp://example.com/"}, "url"),
+        ({**NEW, "url": "https://user:pass@example.com/"}, "url"),
+        ({**NEW, "url": "https://exa mple.com/"}, "url"),
+        ({**NEW, "url": "https://example.com/#there"}, "url"),
+        ({**NEW, "url": "not a url"}, "url"),
+        ({**NEW, "url": "https://example.com/" + "x" * 2000}, "url"),
+        ({**NEW, "url": "https://example.com/" + "ü" * 1000}, "url"),
+        ({**NEW, "secret": "short"}, "secret"),
+        ({**NEW, "secret": "whsec_***"}, "secret"),
+        ({**NEW, "secret": 7}, "secret"),
+        ({**NEW, "namespaces": ["action"]}, "namespaces.0"),
+        ({**NEW, "namespaces": "actions"}, "namespaces"),
+        ({**NEW, "labels": {"team": 7}}, "labels.team"),
+        ({**NEW, "labels": ["team"]}, "labels"),
+        ({**NEW, "enabled": "yes"}, "enabled"),
+        ({**NEW, "description": "x" * 501}, "description"),
+        ({**NEW, "env": "a b"}, "env"),
+        ({**NEW, "product": 7}, "product"),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_field(shop: Api, body: dict[str, Any], field: str) -> None:
+    assert field in wrong_fields(shop.post(HOOKS, body))
+    assert not Endpoint.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "localhost", "api.localhost", "10.0.0.7", "192.168.1.1", "169.254.169.254", "[::1]", "0x7f.1",
+        "2130706433", "[::ffff:10.0.0.1]", "0.0.0.0",
+    ],
+)  # fmt: skip
+def test_a_private_address_is_refused_however_it_is_written(shop: Api, host: str) -> None:
+    assert wrong_fields(shop.post(HOOKS, {**NEW, "url": f"https://{host}/hook"})) == {"url": "invalid"}
+
+
+def test_an_operator_may_allow_private_addresses(shop: Api, settings: Settings) -> None:
+    settings.EGRESS_ALLOW_CIDRS = ["127.0.0.0/8"]
+    assert hook(shop, url="http://localhost:9/hook")["url"] == "http://localhost:9/hook"
+
+
+def test_in_production_only_https_is_taken(shop: Api, settings: Settings) -> None:
+    settings.WEBHOOKS_ALLOW_HTTP = False
+    answer = shop.post(HOOKS, {**NEW, "url": "http://api.example.com/"})
+    assert wrong_fields(answer) == {"url": "invalid"}
+    assert "https://" in answer.json()["detail"]
+    assert hook(shop)["url"] == URL
+
+
+def test_a_product_has_so_many_and_no_more(shop: Api, settings: Settings) -> None:
+    settings.WEBHOOKS_PER_PRODUCT = 2
+    first = hook(shop)
+    hook(shop)
+    answer = shop.post(HOOKS, NEW)
+    assert told(answer) == (409, "too_many_webhooks")
+    assert "has 2 webhooks already" in answer.json()["detail"]
+    assert shop("PUT", SET, {"url": "https://other.example.com/"}).status_code == 409
+    hook(key_of("other", name="o"))
+    shop.delete(f"{HOOKS}/{first['id']}")
+    hook(shop)
+
+
+# --- set by its URL ----------------------------------------------------------------------------
+
+
+def test_the_same_url_again_changes_what_is_there(shop: Api) -> None:
+    body = {"url": URL, "events": ["job.completed", "job.failed"], "secret": "webhook-secret-key"}
+    first = shop("PUT", SET, body)
+    assert first.status_code == 201
+    assert first.json()["secret"] == "whsec_" + base64.b64encode(b"webhook-secret-key").decode()
+
+    again = shop("PUT", SET, {"url": URL, "events": ["*"]})
+    assert again.status_code == 200
+    assert "secret" not in again.json()
+    assert (again.json()["id"], again.json()["events"]) == (first.json()["id"], ["*"])
+    assert Endpoint.objects.count() == 1
+    kept = Endpoint.objects.get()
+    assert kept.old_secret == ""
+
+    other = shop("PUT", SET, {"url": f"{URL}/2"})
+    assert other.status_code == 201
+    assert other.json()["events"] == ["*"]
+
+
+def test_another_environment_is_another_webhook(shop: Api) -> None:
+    ids = {shop("PUT", SET, {"url": URL, "env": env}).json()["id"] for env in ("prd", "stg", "prd", None)}
+    assert len(ids) == 3
+
+
+def test_a_secret_given_again_replaces_the_one_before(shop: Api) -> None:
+    shop("PUT", SET, {"url": URL, "secret": "webhook-secret-key"})
+    shop("PUT", SET, {"url": URL, "secret": "another-secret-key"})
+    endpoint = Endpoint.objects.get()
+    assert crypto.unseal(endpoint.secret, place(endpoint)).endswith(base64.b64encode(b"another-secret-key").decode())
+    assert crypto.unseal(endpoint.old_secret, place(endpoint)).endswith(
+        base64.b64encode(b"webhook-secret-key").decode()
+    )
+
+
+# --- changed -----------------------------------------------------------------------------------
+
+
+def test_a_change_touches_what_it_names(shop: Api) -> None:
+    made = hook(shop, labels={"team": "billing"}, namespaces=["actions"], env="prd")
+    changed = shop("PATCH", f"{HOOKS}/{made['id']}", {"events": ["job.failed", "job.failed"], "labels": {}})
+    assert changed.status_code == 200
+    made.pop("secret")
+    assert changed.json() == {
+        **made, "events": ["job.failed"], "labels": {}, "updated_at": changed.json()["updated_at"],
+    }  # fmt: skip
+
+
+def test_a_change_of_nothing_and_of_the_product_is_refused(shop: Api) -> None:
+    one = f"{HOOKS}/{hook(shop)['id']}"
+    assert told(shop("PATCH", one, {})) == (400, "nothing_to_change")
+    assert wrong_fields(shop("PATCH", one, {"product": "other"})) == {"product": "unknown_field"}
+
+
+def test_enabling_forgets_the_failures(shop: Api) -> None:
+    made = hook(shop)
+    Endpoint.objects.update(
+        enabled=False, disabled_at=row(made).created_at, disabled_reason="five days of failures",
+        failing_since=row(made).created_at, consecutive_failures=9, rest_until=row(made).created_at,
+    )  # fmt: skip
+    shown = shop.get(f"{HOOKS}/{made['id']}").json()
+    assert (shown["enabled"], shown["disabled_reason"], shown["consecutive_failures"]) == (
+        False, "five days of failures", 9,
+    )  # fmt: skip
+    enabled = shop("PATCH", f"{HOOKS}/{made['id']}", {"enabled": True}).json()
+    assert enabled["enabled"] is True
+    assert enabled.keys().isdisjoint({"disabled_at", "disabled_reason", "failing_since"})
+    assert row(made).rest_until is None
+
+
+def test_a_rotated_secret_is_shown_once_and_the_old_one_signs_for_a_day(shop: Api) -> None:
+    made = hook(shop)
+    answer = shop.post(f"{HOOKS}/{made['id']}/rotate-secret")
+    assert answer.status_code == 200
+    fresh = answer.json()
+    assert fresh["secret"] != made["secret"]
+    assert fresh["old_secret_until"] - fresh["updated_at"] == pytest.approx(86_400_000, abs=5_000)
+    endpoint = row(made)
+    assert crypto.unseal(endpoint.secret, place(endpoint)) == fresh["secret"]
+    assert crypto.unseal(endpoint.old_secret, place(endpoint)) == made["secret"]
+    given = shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "webhook-secret-key"})
+    assert given.json()["secret"] == "whsec_" + base64.b64encode(b"webhook-secret-key").decode()
+    assert wrong_fields(shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "x"})) == {"secret": "invalid"}
+
+
+# --- who sees which ----------------------------------------------------------------------------
+
+
+def test_what_a_key_may_not_see_does_not_exist(shop: Api) -> None:
+    mine, theirs = hook(shop), hook(key_of("other", name="o"))
+    everybodys = hook(Api(), events=["*"])
+    assert everybodys["product"] is None
+    assert [each["id"] for each in shop.get(HOOKS).json()["webhooks"]] == [mine["id"]]
+    assert Api().get(HOOKS).json()["total"] == 3
+    assert [each["id"] for each in Api().get(f"{HOOKS}?product=other").json()["webhooks"]] == [theirs["id"]]
+    for other in (theirs, everybodys):
+        one = f"{HOOKS}/{other['id']}"
+        for answer in (
+            shop.get(one), shop("PATCH", one, {"enabled": False}), shop.delete(one), shop.get(f"{one}/deliveries"),
+            shop.post(f"{one}/test"), shop.post(f"{one}/rotate-secret"), shop.get(f"{one}/stats"),
+            shop.post(f"{one}/replay", {"from": 0}),
+        ):  # fmt: skip
+            assert told(answer) == (404, "webhook_not_found")
+    assert Endpoint.objects.count() == 3
+
+
+def test_a_key_of_some_environments_reaches_no_further() -> None:
+    wider, limited = key_of("shop", envs=("prd", "stg")), key_of("shop", envs=("prd",), name="prd")
+    made = hook(limited)
+    environment_ids = row(made).environment_ids
+    assert environment_ids is not None
+    assert len(environment_ids) == 1
+    for other in (hook(wider), hook(Api(), product="shop")):
+        assert told(limited.get(f"{HOOKS}/{other['id']}")) == (404, "webhook_not_found")
+    assert [each["id"] for each in limited.get(HOOKS).json()["webhooks"]] == [made["id"]]
+    assert wider.get(HOOKS).json()["total"] == 2
+    assert told(limited.post(HOOKS, {**NEW, "env": "stg"})) == (404, "env_not_found")
+
+
+def test_an_environment_must_be_there(shop: Api) -> None:
+    assert told(shop.post(HOOKS, {**NEW, "env": "prod"})) == (404, "env_not_found")
+    assert told(Api().post(HOOKS, {**NEW, "product": "shp"})) == (404, "product_not_found")
+    assert hook(Api(), product="shop", env="prd")["env"] == "prd"
+
+
+def test_the_scope_is_needed() -> None:
+    reader = key_of("shop", scopes_={scopes.JOBS_READ}, name="r")
+    for answer in (reader.get(HOOKS), reader.post(HOOKS, NEW), reader("PUT", SET, {"url": URL})):
+        assert told(answer) == (403, "scope_missing")
