@@ -84,6 +84,14 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Webhooks",
+                "separator": True,
+                "items": [
+                    _link("Endpoints", "webhook", "webhooks.endpoint"),
+                    _link("Deliveries", "outgoing_mail", "webhooks.delivery"),
+                ],
+            },
+            {
                 "title": "Access",
                 "separator": True,
                 "items": [

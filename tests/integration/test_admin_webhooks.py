@@ -1,0 +1,221 @@
+"""Webhooks in the admin: every button and form goes through the operations, and a secret is shown once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from core import crypto
+from core.ids import encode
+from core.tenancy.models import AuditEntry, Product
+from jobs.models import Listener
+from tests.integration.webhook_world import URL, delivered
+from webhooks.models import Delivery, Endpoint
+from webhooks.secrets import place
+
+pytestmark = pytest.mark.django_db
+ADD = "/admin/webhooks/endpoint/add/"
+LIST = "/admin/webhooks/endpoint/"
+LOG = "/admin/webhooks/delivery/"
+
+
+@pytest.fixture
+def ada() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def shop() -> Product:
+    return Product.objects.create(tag="shop", name="Shop")
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    return {"url": URL, "events": ["job.completed", "job.failed"], "labels": "", "enabled": "on", **changes}
+
+
+def made(ada: Client, **changes: Any) -> Endpoint:
+    answer = ada.post(ADD, form(**changes))
+    assert answer.status_code == 200, answer.content
+    assert "whsec_" in answer.content.decode(), errors(answer)
+    return Endpoint.objects.latest("pk")
+
+
+def errors(answer: Any) -> dict[str, list[str]]:
+    found = answer.context["adminform"].form.errors if answer.context and "adminform" in answer.context else {}
+    return {name: list(map(str, texts)) for name, texts in found.items()}
+
+
+def page(endpoint: Endpoint) -> str:
+    return reverse("admin:webhooks_endpoint_change", args=[endpoint.pk])
+
+
+def act(endpoint: Endpoint, what: str) -> str:
+    return reverse("admin:webhooks_endpoint_act", args=[endpoint.pk, what])
+
+
+def test_one_is_made_and_its_secret_shown_in_that_answer_alone(ada: Client, shop: Product) -> None:
+    answer = ada.post(ADD, form(product=shop.pk, labels='{"team": "billing"}', namespaces=["actions"]))
+    (secret,) = re.findall(r'id="made-secret">(whsec_[^<]+)<', answer.content.decode())
+    endpoint = Endpoint.objects.get()
+    assert crypto.unseal(endpoint.secret, place(endpoint)) == secret
+    assert "no-store" in answer["Cache-Control"]
+    assert (endpoint.labels, endpoint.namespaces, endpoint.actor) == ({"team": "billing"}, ["actions"], "ada")
+    assert Listener.objects.filter(product_id=shop.pk).count() == 2
+    for address in (page(endpoint), LIST):
+        text = ada.get(address).content.decode()
+        assert URL in text
+        assert secret not in text
+    assert secret not in str(AuditEntry.objects.values_list())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"url": "ftp://example.com"}, "url"),
+        ({"url": "https://169.254.169.254/"}, "url"),
+        ({"events": []}, "events"),
+        ({"labels": "team"}, "labels"),
+        ({"labels": '{"team": 7}'}, "labels"),
+        ({"secret": "short"}, "secret"),
+        ({"env": "a b"}, "env"),
+    ],
+)
+def test_what_is_wrong_stands_at_its_field(ada: Client, changes: dict[str, Any], field: str) -> None:
+    answer = ada.post(ADD, form(**changes))
+    assert answer.status_code == 200
+    assert field in errors(answer)
+    assert not Endpoint.objects.exists()
+
+
+def test_an_environment_that_is_not_there_is_told(ada: Client, shop: Product) -> None:
+    assert "env" in errors(ada.post(ADD, form(product=shop.pk, env="prod")))
+
+
+def test_a_change_goes_through_the_operation(ada: Client) -> None:
+    endpoint = made(ada, labels='{"team": "billing"}')
+    answer = ada.post(page(endpoint), form(events=["*"], description="all", labels=""))
+    assert answer.status_code == 302, errors(answer)
+    endpoint.refresh_from_db()
+    assert (endpoint.events, endpoint.description, endpoint.labels, endpoint.enabled) == (["*"], "all", {}, True)
+    changed = AuditEntry.objects.get(action="webhook.changed")
+    assert changed.detail == {"fields": ["description", "events", "labels"]}
+    ada.post(page(endpoint), {**form(events=["*"]), "enabled": ""})
+    assert Endpoint.objects.get().enabled is False
+    assert not Listener.objects.exists()
+
+
+def test_too_many_is_told_and_not_a_server_error(ada: Client, settings: Settings) -> None:
+    settings.WEBHOOKS_PER_PRODUCT = 1
+    made(ada)
+    answer = ada.post(ADD, form(), follow=True)
+    assert answer.status_code == 200
+    assert "the most there may be" in answer.content.decode()
+
+
+def test_the_page_tells_how_it_does_and_what_became_of_what(ada: Client) -> None:
+    endpoint = made(ada)
+    assert "Nothing was sent yet." in ada.get(page(endpoint)).content.decode()
+    delivered(endpoint, "failed")
+    delivered(endpoint)
+    text = ada.get(page(endpoint)).content.decode()
+    assert "1 (50 %)" in text
+    assert "the endpoint answered 500" in text
+    Endpoint.objects.update(
+        enabled=False, disabled_at=endpoint.created_at, disabled_reason="it answered 410: it is gone"
+    )
+    assert "Disabled: it answered 410: it is gone" in ada.get(page(endpoint)).content.decode()
+
+
+def test_the_buttons_do_what_they_say(ada: Client) -> None:
+    endpoint = made(ada)
+    failed, fine = delivered(endpoint, "failed"), delivered(endpoint)
+    assert ada.post(act(endpoint, "test")).status_code == 302
+    assert Delivery.objects.filter(message__job_id=None).count() == 1
+    ada.post(act(endpoint, "replay"))
+    assert set(Delivery.objects.filter(status="pending", message__job_id__isnull=False)) == {failed}
+    assert Delivery.objects.get(pk=fine.pk).status == "delivered"
+    before = endpoint.secret
+    answer = ada.post(act(endpoint, "rotate"))
+    assert "whsec_" in answer.content.decode()
+    endpoint.refresh_from_db()
+    assert endpoint.old_secret == before
+    for what in ("test", "rotate", "replay"):
+        assert ada.get(act(endpoint, what)).status_code == 403
+    assert ada.post(act(endpoint, "nonsense")).status_code == 404
+
+
+def test_a_disabled_one_says_so_instead_of_doing_it(ada: Client) -> None:
+    endpoint = made(ada, enabled="")
+    answer = ada.post(act(endpoint, "test"), follow=True)
+    assert "enable it first" in answer.content.decode()
+
+
+def test_several_are_enabled_disabled_and_deleted(ada: Client) -> None:
+    keys = [made(ada).pk, made(ada).pk]
+    for action, enabled in (("disable", 0), ("enable", 2)):
+        ada.post(LIST, {"action": action, "_selected_action": keys})
+        assert Endpoint.objects.filter(enabled=True).count() == enabled
+    ada.post(LIST, {"action": "remove", "_selected_action": keys})
+    assert not Endpoint.objects.exists()
+
+
+def test_the_log_is_filtered_and_searched(ada: Client) -> None:
+    endpoint = made(ada)
+    failed, fine = delivered(endpoint, "failed", type="job.failed"), delivered(endpoint)
+    other = made(ada, url=f"{URL}/2")
+
+    def shown(query: str) -> set[str]:
+        found = ada.get(f"{LOG}?{query}").context["cl"].result_list
+        return {str(each) for each in found}
+
+    assert shown("") == {str(failed), str(fine)}
+    assert shown("status=failed") == {str(failed)}
+    assert shown("event=job.completed") == {str(fine)}
+    assert shown(f"endpoint={other.pk}") == set()
+    assert shown(f"endpoint={endpoint.pk}") == {str(failed), str(fine)}
+    assert shown("endpoint=nonsense") == set()
+    assert fine.message.job_id is not None
+    assert shown(f"q={encode('job', fine.message.job_id)}") == {str(fine)}
+    assert shown(f"q={encode('msg', failed.message_id)}") == {str(failed)}
+    assert shown("q=nonsense") == set()
+
+
+def test_a_delivery_shows_its_attempts_and_is_sent_again(ada: Client) -> None:
+    delivery = delivered(made(ada), "failed")
+    address = reverse("admin:webhooks_delivery_change", args=[delivery.pk])
+    text = ada.get(address).content.decode()
+    for told in ("the endpoint answered 500", "203.0.113.7", "Send again", encode("msg", delivery.message_id)):
+        assert told in text
+    again = reverse("admin:webhooks_delivery_again", args=[delivery.pk])
+    assert ada.get(again).status_code == 403
+    ada.post(again)
+    assert Delivery.objects.get().status == "pending"
+    assert "Send again" not in ada.get(address).content.decode()
+    ada.post(LOG, {"action": "replay_selected", "_selected_action": [delivery.pk]})
+
+
+def test_who_may_only_look_only_looks(ada: Client) -> None:
+    endpoint = made(ada)
+    delivery = delivered(endpoint, "failed")
+    user = User.objects.create_user("eve", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_endpoint", "view_delivery"]))
+    eve = Client()
+    eve.force_login(user)
+    assert eve.get(LIST).status_code == 200
+    assert eve.get(page(endpoint)).status_code == 200
+    assert eve.get(reverse("admin:webhooks_delivery_change", args=[delivery.pk])).status_code == 200
+    assert eve.get(ADD).status_code == 403
+    for address in (
+        page(endpoint), act(endpoint, "test"), act(endpoint, "rotate"),
+        reverse("admin:webhooks_delivery_again", args=[delivery.pk]),
+    ):  # fmt: skip
+        assert eve.post(address, form()).status_code == 403
+    assert Endpoint.objects.get().old_secret == ""
