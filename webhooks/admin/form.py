@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
@@ -53,6 +54,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at 
     class Meta:
         model = Endpoint
         fields = ("product",)
+        widgets = {"product": UnfoldAdminSelectWidget()}
 
     principal: Principal  # who asks: set by a subclass for each request
 
