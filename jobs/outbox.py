@@ -14,8 +14,9 @@ from uuid import UUID
 
 from core.clock import database_now
 from core.tenancy.models import Environment
+from core.times import to_ms
 from jobs.ended import ORDER_SLACK, first_event_at, last_event
-from jobs.models import Job, JobEvent
+from jobs.models import Execution, Job, JobEvent
 from jobs.states import EventType
 
 PAGE = 500  # events read at once
@@ -116,6 +117,36 @@ def accounts(events: Sequence[JobEvent]) -> dict[int, Account]:
         for event_id, about in told.items()
         if (place := places.get(about["environment_id"])) is not None
     }
+
+
+def recalled(events: Sequence[JobEvent]) -> dict[int, Account]:
+    """Accounts of events that nobody wanted when they were written, by their ids: from the rows of their jobs and runs
+    as they are now. What a deleted job has not kept is told as of the event. Four queries at most."""
+    about = subjects(events)
+    jobs = Job.objects.in_bulk({event.job_id for event in events})
+    numbered = {(event.job_id, event.number) for event in events if event.number is not None}
+    runs = Execution.objects.filter(
+        job_id__in={job_id for job_id, _ in numbered}, number__in={number for _, number in numbered}
+    ).only("job_id", "number", "scheduled_at", "error")
+    by_number = {(run.job_id, run.number): run for run in runs}
+    told = {}
+    for event in events:
+        subject, job, run = about.get(event.job_id), jobs.get(event.job_id), by_number.get((event.job_id, event.number))
+        if subject is None:
+            continue
+        scheduled_at = run.scheduled_at if run is not None else job.scheduled_at if job is not None else event.at
+        told[event.pk] = Account(
+            product_id=subject.product_id,
+            product=subject.product,
+            environment_id=subject.environment_id,
+            env=subject.env,
+            namespace=subject.namespace,
+            labels=subject.labels,
+            scheduled_at=to_ms(scheduled_at),
+            execution_count=event.number or (job.execution_count if job is not None else 0),
+            error=run.error if run is not None and event.type == EventType.FAILED else None,
+        )
+    return told
 
 
 def what_it_was(job: Job) -> dict[str, Any]:

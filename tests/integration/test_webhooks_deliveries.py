@@ -13,6 +13,7 @@ from core.ids import encode, new_uuid
 from core.times import to_ms
 from tests.integration.api import OPERATOR, Api, key_of, told
 from tests.integration.webhook_world import HOOKS, delivered, hook, row
+from webhooks import disabling
 from webhooks.models import Delivery, Endpoint, Message
 
 pytestmark = pytest.mark.django_db
@@ -198,8 +199,9 @@ def test_more_than_one_call_replays_is_told_before_anything_is(
 def test_a_disabled_webhook_sends_nothing_until_it_is_enabled(shop: Api, endpoint: Endpoint) -> None:
     ended, waiting = delivered(endpoint, "failed"), delivered(endpoint, "pending")
     shop("PATCH", f"{HOOKS}/{endpoint}", {"enabled": False})
-    waiting.refresh_from_db()
-    assert waiting.status == "failed"
+    disabling.give_up()
+    shown = shop.get(f"{HOOKS}/{endpoint}/deliveries/{waiting}").json()
+    assert (shown["status"], shown["reason"]) == ("failed", "the webhook was disabled: somebody turned it off")
     for answer in (
         shop.post(f"{HOOKS}/{endpoint}/deliveries/{ended}/replay"),
         shop.post(f"{HOOKS}/{endpoint}/replay", {"from": 0}),

@@ -109,6 +109,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
             ("webhook-id", encode(MESSAGE_PREFIX, message.pk)),
             ("Job", _job(delivery)),
             ("Made", moment(delivery.created_at, now=now)),
+            *([("Why it failed", delivery.reason)] if delivery.reason else []),
             ("Next attempt", moment(delivery.due_at, now=now) if delivery.finished_at is None else NOTHING),
         ]
         context = {

@@ -23,7 +23,7 @@ from jobs.api.reading import Query
 from webhooks.api import schemas
 from webhooks.api.shapes import delivery_shape, delivery_with_payload, stats_shape
 from webhooks.api.views import TAGS
-from webhooks.operations import replay
+from webhooks.operations import recovery, replay
 from webhooks.operations.fields import EVENTS
 from webhooks.queries import (
     SHOWN,
@@ -35,7 +35,7 @@ from webhooks.queries import (
 )  # fmt: skip
 
 _CURSOR = "cur"
-REPLAYABLE = ("delivered", "failed")
+MISSING = "missing"
 _WINDOW = [
     OpenApiParameter("from", TIME_GIVEN, description="inclusive; of when the delivery was made"),
     OpenApiParameter("to", TIME_GIVEN, description="exclusive"),
@@ -139,10 +139,16 @@ class ReplayView(APIView):
         responses={200: ref("WebhookReplayed"), 409: ref("Problem")},
     )
     def post(self, request: Request, webhook_id: str) -> Response:
-        """Those made from `from` on and before `to` (left out: now) that have ended, of that `status`."""
+        """Those made from `from` on and before `to` (left out: now) that have ended, of that `status`. `missing` is what
+        the webhook was never told of in that time, because it was not there or disabled."""
         principal = principal_of(request)
         endpoint = find_endpoint(principal, webhook_id)
-        count = replay.replay_range(endpoint, _range(body_of(request)), actor=principal.name)
+        statuses, wanted = _range(body_of(request))
+        count = 0
+        if not statuses or statuses != {MISSING}:
+            count += replay.replay_range(endpoint, wanted, actor=principal.name)
+        if MISSING in statuses and wanted.since is not None:
+            count += recovery.deliver_missing(endpoint, since=wanted.since, before=wanted.before, actor=principal.name)
         return Response({"count": count})
 
 
@@ -198,8 +204,8 @@ def _id(query: Query, name: str, prefix: str, wrong: str) -> UUID | None:
     return found
 
 
-def _range(body: dict[str, Any]) -> DeliveryFilter:
-    """The body of a replay. Raises Invalid."""
+def _range(body: dict[str, Any]) -> tuple[frozenset[str], DeliveryFilter]:
+    """The body of a replay: what is asked for, and the deliveries that are. Raises Invalid."""
     problems = Problems()
     reader = Reader(body, "", problems, {"from", "to", "status"})
     times = {}
@@ -217,17 +223,19 @@ def _range(body: dict[str, Any]) -> DeliveryFilter:
         reader.problem("from", "is not before `to`: nothing is between them")
     statuses = _statuses(reader)
     problems.raise_if_any()
-    return DeliveryFilter(statuses=statuses, since=times["from"], before=times.get("to"))
+    ended = statuses - {MISSING} or frozenset(replay.REPLAYABLE)
+    return statuses, DeliveryFilter(statuses=ended, since=times["from"], before=times.get("to"))
 
 
 def _statuses(reader: Reader) -> frozenset[str]:
+    known = (*replay.REPLAYABLE, MISSING)
     if isinstance(reader.data.get("status"), str):
-        chosen = reader.choice("status", REPLAYABLE)
+        chosen = reader.choice("status", known)
         return frozenset({chosen} if chosen else ())
     found = set()
     for path, status in reader.items("status"):
-        if not isinstance(status, str) or status not in REPLAYABLE:
-            reader.problems.add(path, not_one_of(status if isinstance(status, str) else "", REPLAYABLE))
+        if not isinstance(status, str) or status not in known:
+            reader.problems.add(path, not_one_of(status if isinstance(status, str) else "", known))
         else:
             found.add(status)
     return frozenset(found)

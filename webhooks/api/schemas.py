@@ -86,7 +86,12 @@ REPLAY: Schema = {
         {"from": TIME_GIVEN},
         {
             "to": nullable(TIME_GIVEN),
-            "status": nullable(list_of(one_of("delivered", "failed"))),
+            "status": nullable(
+                {
+                    **list_of(one_of("delivered", "failed", "missing")),
+                    "description": "left out: all that have ended. missing: what the webhook was never told of",
+                }
+            ),
         },
     ),
     "examples": [{"from": 1_767_225_600_000, "status": ["failed"]}],
@@ -132,7 +137,11 @@ _DELIVERY: dict[str, Schema] = {
     "attempts": list_of(_ATTEMPT),
     "created_at": TIME,
 }
-_TIMES: dict[str, Schema] = {"next_attempt_at": TIME, "finished_at": TIME}
+_TIMES: dict[str, Schema] = {
+    "next_attempt_at": TIME,
+    "finished_at": TIME,
+    "reason": {**TEXT, "description": "why it has failed for good"},
+}
 _MS = nullable(DURATION)
 
 COMPONENTS: dict[str, Schema] = {

@@ -56,6 +56,7 @@ def delivery_shape(delivery: Delivery) -> dict[str, Any]:
         "created_at": to_ms(delivery.created_at),
         **({"next_attempt_at": to_ms(delivery.due_at)} if waits else {}),
         **({} if delivery.finished_at is None else {"finished_at": to_ms(delivery.finished_at)}),
+        **({"reason": delivery.reason} if delivery.reason else {}),
     }
 
 

@@ -14,11 +14,11 @@ from core.errors import Conflict, Invalid
 from core.tenancy import audit
 from core.tenancy.auth import Principal
 from webhooks import listening, secrets, signing
-from webhooks.models import Delivery, Endpoint
+from webhooks.models import Endpoint
 from webhooks.operations import fields
 from webhooks.operations.fields import Given, Scope
 from webhooks.queries import find_endpoint
-from webhooks.states import ALL_EVENTS, DeliveryStatus
+from webhooks.states import ALL_EVENTS
 
 _PLAIN = ("url", "events", "env", "namespaces", "labels", "description")
 
@@ -140,22 +140,13 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
 
 
 def _enable(endpoint: Endpoint, enabled: bool) -> None:
-    """Turn it on, with all it failed at forgotten; or off, with what was still to be sent given up."""
+    """Turn it on, with all it failed at forgotten; or off: what waits is then given up (`webhooks.disabling`)."""
     now = database_now()
     endpoint.enabled = enabled
     endpoint.disabled_at = None if enabled else now
     endpoint.disabled_reason = ""
     if enabled:
         endpoint.failing_since, endpoint.consecutive_failures, endpoint.rest_until = None, 0, None
-    else:
-        give_up(endpoint)
-
-
-def give_up(endpoint: Endpoint) -> int:
-    """Nothing that waits for this endpoint is sent any more; how many. A replay brings them back."""
-    return Delivery.objects.filter(endpoint=endpoint, status=DeliveryStatus.PENDING).update(
-        status=DeliveryStatus.FAILED, finished_at=database_now()
-    )
 
 
 def _of_scope(scope: Scope) -> QuerySet[Endpoint]:

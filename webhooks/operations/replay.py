@@ -16,11 +16,12 @@ from core.tenancy import audit
 from core.times import to_ms
 from jobs import wakeup
 from jobs.states import EventType
+from webhooks import QUEUE
 from webhooks.models import Delivery, Endpoint, Message
 from webhooks.queries import DeliveryFilter
 from webhooks.states import ALL_EVENTS, ENDED, DeliveryStatus
 
-QUEUE = "webhooks"
+REPLAYABLE = ("delivered", "failed")
 MOST_AT_ONCE = 10_000  # deliveries of one call; more in the next, for a later time
 _CHUNK = 500
 
@@ -36,7 +37,7 @@ def replay_one(delivery: Delivery, *, actor: str) -> None:
 
     Raises Conflict: it is under way, or its endpoint is disabled.
     """
-    _needs_enabled(delivery.endpoint)
+    needs_enabled(delivery.endpoint)
     with transaction.atomic():
         if not _reopen([delivery.pk]):
             raise Conflict(
@@ -44,12 +45,12 @@ def replay_one(delivery: Delivery, *, actor: str) -> None:
                 code="delivery_under_way",
             )
         audit.record(actor, "webhook.replayed", f"{delivery.endpoint}", {"delivery": str(delivery)})
-        transaction.on_commit(_wake)
+        transaction.on_commit(wake)
 
 
 def replay_range(endpoint: Endpoint, wanted: DeliveryFilter, *, actor: str) -> int:
     """Send again what has ended of these; how many. Raises Conflict (disabled), TooMany."""
-    _needs_enabled(endpoint)
+    needs_enabled(endpoint)
     ended = endpoint.deliveries.filter(status__in=sorted(ENDED))
     ids = list(wanted.apply(ended).order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
     if len(ids) > MOST_AT_ONCE:
@@ -58,7 +59,7 @@ def replay_range(endpoint: Endpoint, wanted: DeliveryFilter, *, actor: str) -> i
     for start in range(0, len(ids), _CHUNK):
         count += _reopen(ids[start : start + _CHUNK])
     audit.record(actor, "webhook.replayed", f"{endpoint}", {"deliveries": count})
-    transaction.on_commit(_wake)
+    transaction.on_commit(wake)
     return count
 
 
@@ -67,7 +68,7 @@ def send_test(endpoint: Endpoint, type: str | None, *, actor: str) -> Delivery:
 
     Raises Conflict: it is disabled.
     """
-    _needs_enabled(endpoint)
+    needs_enabled(endpoint)
     if type is None:
         type = str(EventType.COMPLETED) if ALL_EVENTS in endpoint.events else endpoint.events[0]
     now = database_now()
@@ -77,7 +78,7 @@ def send_test(endpoint: Endpoint, type: str | None, *, actor: str) -> Delivery:
         )
         delivery = Delivery.objects.create(message=message, endpoint=endpoint, type=type, due_at=now, created_at=now)
         audit.record(actor, "webhook.tested", f"{endpoint}")
-        transaction.on_commit(_wake)
+        transaction.on_commit(wake)
     return delivery
 
 
@@ -105,15 +106,17 @@ def _sample(type: str, endpoint: Endpoint, now: datetime) -> str:
 def _reopen(ids: Sequence[UUID]) -> int:
     """Those of them that have ended wait again, for their first attempt."""
     return Delivery.objects.filter(pk__in=ids, status__in=sorted(ENDED)).update(
-        status=DeliveryStatus.PENDING, due_at=database_now(), attempt=0, finished_at=None
+        status=DeliveryStatus.PENDING, due_at=database_now(), attempt=0, finished_at=None, reason=""
     )
 
 
-def _needs_enabled(endpoint: Endpoint) -> None:
+def needs_enabled(endpoint: Endpoint) -> None:
+    """Raises Conflict: nothing is sent to one that is disabled."""
     if not endpoint.enabled:
         why = endpoint.disabled_reason or "somebody turned it off"
         raise Conflict(f"the webhook is disabled ({why}): enable it first", code="webhook_disabled")
 
 
-def _wake() -> None:
+def wake() -> None:
+    """Hurry the workers that deliver."""
     wakeup.wake([QUEUE])
