@@ -17,10 +17,11 @@ from jobs.operations.targets import TARGETS
 Parameters = Mapping[str, str]
 Source = tuple[str, tuple[int, ...], Parameters]  # an operation, the statuses whose answers name something, and where
 
-_OF_PATH = {name: f"$request.path.{name}" for name in ("product", "tag", "env", "job_id")}
+_OF_PATH = {name: f"$request.path.{name}" for name in ("product", "tag", "env", "job_id", "webhook_id")}
 _PRODUCT = {"product": _OF_PATH["product"]}
 _TAG = {**_PRODUCT, "tag": _OF_PATH["tag"]}
 _JOB = {"job_id": _OF_PATH["job_id"]}
+_WEBHOOK = {"webhook_id": _OF_PATH["webhook_id"]}
 
 
 def _told(pointer: str) -> str:
@@ -146,6 +147,32 @@ OTHERS = (
 )  # fmt: skip
 
 
+WEBHOOKS = (
+    Links(
+        told_by=(
+            ("webhooks_create", (201,), {"webhook_id": _told("id")}),
+            ("jobs_set_webhook", (200, 201), {"webhook_id": _told("id")}),
+            ("webhooks_list", (200,), {"webhook_id": _told("webhooks/0/id")}),
+        ),
+        taken_by=tuple(
+            f"webhooks_{verb}"
+            for verb in ("get", "update", "delete", "rotate_secret", "test", "stats", "deliveries", "replay")
+        ),
+    ),
+    Links(
+        told_by=(
+            ("webhooks_test", (202,), {**_WEBHOOK, "delivery_id": _told("id")}),
+            ("webhooks_deliveries", (200,), {**_WEBHOOK, "delivery_id": _told("deliveries/0/id")}),
+        ),
+        taken_by=("webhooks_delivery", "webhooks_replay_delivery"),
+    ),
+    Links(
+        told_by=(("webhooks_deliveries", (200,), {**_WEBHOOK, "cursor": _told("next_cursor")}),),
+        taken_by=("webhooks_deliveries",),
+    ),
+)
+
+
 def _of_kind(kind: Kind) -> Iterator[Links]:
     """A component, its connections, its events, and what dispatches them."""
     plural, name = kind.plural, kind.name
@@ -200,7 +227,7 @@ def add_links(description: dict[str, Any]) -> None:
         if method != "parameters"
     }
     named: dict[str, Any] = description.setdefault("components", {}).setdefault("links", {})
-    for links in (*JOBS, *OTHERS, *(each for kind in kinds.all_kinds() for each in _of_kind(kind))):
+    for links in (*JOBS, *OTHERS, *WEBHOOKS, *(each for kind in kinds.all_kinds() for each in _of_kind(kind))):
         _add(operations, named, links)
 
 

@@ -151,7 +151,7 @@ MOST_WAITING: int = env.int("MOST_WAITING", default=8)
 MOST_STREAMS: int = env.int("MOST_STREAMS", default=4)
 
 WEBHOOKS_PER_PRODUCT: int = env.int("WEBHOOKS_PER_PRODUCT", default=50)
-WEBHOOKS_ALLOW_HTTP: bool = env.bool("WEBHOOKS_ALLOW_HTTP", default=LOCAL)  # else they are told over https alone
+WEBHOOK_ALLOW_HTTP: bool = env.bool("WEBHOOK_ALLOW_HTTP", default=LOCAL)  # else they are told over https alone
 
 RETENTION_DAYS: int = env.int("RETENTION_DAYS", default=90)  # finished jobs and old runs are kept so long; 0: for ever
 

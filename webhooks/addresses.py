@@ -30,8 +30,8 @@ def checked(url: str) -> str:
             check_address(address)
     except (InvalidRequest, EgressForbidden) as error:
         raise BadUrl(str(error)) from None
-    if origin.scheme == "http" and not settings.WEBHOOKS_ALLOW_HTTP:
-        raise BadUrl("must begin with https:// (an operator can allow http:// with WEBHOOKS_ALLOW_HTTP)")
+    if origin.scheme == "http" and not settings.WEBHOOK_ALLOW_HTTP:
+        raise BadUrl("must begin with https:// (an operator can allow http:// with WEBHOOK_ALLOW_HTTP)")
     return f"{origin}{target}"
 
 

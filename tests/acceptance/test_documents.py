@@ -2,7 +2,7 @@
 
 S3's are in `test_s3_examples`. Nothing is changed but ids (`job_abc123` is a job that was made) and, where a page reads
 the clock, its times. The calls for many are made with a key of the product, as its own service has one: the system is
-shared with other tests. Not here: `setWebhook`. What the documents do not name (trigger, explain, hold, series, a dry run)
+shared with other tests. What the documents do not name (trigger, explain, hold, series, a dry run)
 comes last.
 """
 
@@ -49,7 +49,7 @@ ORDER_UPDATE: dict[str, Any] = {
     "start_at": 198_766_789,
 }
 HOUR, DAY = 3_600_000, 86_400_000
-SCOPES = ["jobs:read", "jobs:dispatch", "jobs:manage"]
+SCOPES = ["jobs:read", "jobs:dispatch", "jobs:manage", "webhooks:manage"]
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +266,22 @@ def test_the_calls_of_s4(managed: Managed) -> None:
     assert managed.many("delete", status="completed", to=now - 30 * DAY) == {"count": 0, "skipped": 0}  # none is so old
     assert managed.many("delete", status="completed", to=now + HOUR) == {"count": 1, "skipped": 0}
     managed.call("GET", f"/v1/jobs/{again}", status=404)
+
+    # Events: a webhook
+    url = f"http://127.0.0.1:{managed.house.receiver_port}/documents/hooks"
+    webhook = {"url": url, "events": ["job.completed", "job.failed"], "secret": "webhook-secret-key"}
+    hook = managed.call("PUT", "/v1/jobs/webhook", webhook, 201)
+    told = managed.dispatch()
+    managed.ended(told)
+    log = f"/v1/webhooks/{hook['id']}/deliveries?status=delivered&job_id={told}"
+    wait_until(lambda: managed.call("GET", log)["deliveries"], "the webhook is told", 30)
+    [delivery] = managed.call("GET", log)["deliveries"]
+    payload = managed.call("GET", f"/v1/webhooks/{hook['id']}/deliveries/{delivery['id']}")["payload"]
+    assert (payload["event"], payload["timestamp"] >= now) == ("job.completed", True)
+    names = ("id", "status", "namespace", "product", "env", "execution_count")
+    assert [payload["job"][name] for name in names] == [told, "completed", "actions", MANAGED, "prd", 1]
+    managed.call("DELETE", f"/v1/webhooks/{hook['id']}", status=204)
+    managed.call("DELETE", f"/v1/jobs/{told}", status=204)
 
     # Best practices: the id of a dispatch is kept, and asked for later
     job = managed.get(failing)

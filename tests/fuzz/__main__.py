@@ -55,8 +55,8 @@ class Run:
 
     def phases(self, names: str, *, seconds: int | None = None) -> bool:
         """Whether something was found. Without `seconds` the phases end by themselves."""
-        job_id = world.furnish(self._base)
-        settings = write_settings(self._folder / f"{names}.toml", job_id=job_id, linked=names == "stateful")
+        ids = world.furnish(self._base)
+        settings = write_settings(self._folder / f"{names}.toml", ids=ids, linked=names == "stateful")
         command = [
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "run", f"{self._base}/v1/openapi.json",
             f"--header=Authorization: Bearer {world.KEY}", f"--seed={self._seed}",

@@ -16,10 +16,10 @@ CHECKS = (
 REFUSALS = ["400", "401", "403", "404", "405", "409", "412", "413", "414", "415", "422", "429", "431"]
 
 
-def write_settings(path: Path, *, job_id: str, linked: bool) -> Path:
+def write_settings(path: Path, *, ids: dict[str, str], linked: bool) -> Path:
     """The file. Where calls follow links these say what stands in a path; else it is what is there, so that calls get
     past `not found`, and only deleting finds none."""
-    there = {"product": PRODUCT, "env": ENV, "tag": TAG, "event": EVENT, "secret": SECRET, "job_id": job_id}
+    there = {"product": PRODUCT, "env": ENV, "tag": TAG, "event": EVENT, "secret": SECRET, **ids}
     lines = [f'hooks = "{ROOT / "tests/fuzz/hooks.py"}"']
     if not linked:
         lines.append(f"parameters = {_of_paths(there)}")

@@ -34,6 +34,7 @@ STILL = "still"  # of each kind one that no other call names: it stays as it is,
 YEARLY = {"start_at": 4_102_444_800_000, "every": 31_536_000_000}  # so late that it is in every state but running
 SESSION = {"selector": "$Session{id}", "expiry": 7, "period": "days", "schema": {"id": "u_1"}}
 CACHE = {"expiry": 60_000}
+WEBHOOK = {"url": "https://example.com/fuzz", "events": ["*"]}  # nobody delivers here
 DEFINITION = {
     "name": "n", "event_type": "ACTION", "event_tag": f"{TAG}:{EVENT}", "executions": 0, "intervals": 86_400_000,
 }  # fmt: skip
@@ -47,7 +48,7 @@ def api(folder: Path) -> Iterator[str]:
         # A stream and a wait would hold the one who asks: no place for them is an answer, too.
         own = {"DATA_DIR": str(folder), "DATABASE_URL": _database(stack, folder), "PORT": str(port)}
         own |= {"REDIS_URL": "redis://127.0.0.1:1/0", "ENVIRONMENT": "local", "OPERATOR_API_KEY": KEY}
-        limits = {"MOST_STREAMS": "0", "MOST_WAITING": "0", "API_PROCESSES": "1"}
+        limits = {"MOST_STREAMS": "0", "MOST_WAITING": "0", "API_PROCESSES": "1", "WEBHOOKS_PER_PRODUCT": "1000000"}
         env = {**os.environ, **own, **limits}
         manage = [sys.executable, "manage.py"]
         subprocess.run([*manage, "migrate", "--verbosity=0"], cwd=ROOT, env=env, check=True)
@@ -70,8 +71,9 @@ def _database(stack: ExitStack, folder: Path) -> str:
     return address.replace("postgresql://", "postgres://")
 
 
-def furnish(base: str) -> str:
-    """Put into place what calls can name, also where earlier calls have changed it. The id of a job of it."""
+def furnish(base: str) -> dict[str, str]:
+    """Put into place what calls can name, also where earlier calls have changed it. The ids of a job and a webhook of it,
+    by the names that paths give them."""
     catalog: dict[str, Any] = {
         plural: [sample.entry(tag, ENV, EVENT) for tag in (TAG, STILL)] for plural, sample in SAMPLES.items()
     }
@@ -82,7 +84,11 @@ def furnish(base: str) -> str:
         _call("POST", f"{base}/v1/products/{PRODUCT}/{noun}", {"tag": TAG, **written}, also=409)
     target = dispatched("/v1/actions/dispatch", TAG, EVENT)
     body = {"product": PRODUCT, "env": ENV, **target, "schedule": YEARLY}
-    return str(_call("POST", f"{base}/v1/actions/dispatch", body)["job_id"])
+    job_id = str(_call("POST", f"{base}/v1/actions/dispatch", body)["job_id"])
+    webhook_id = _call("PUT", f"{base}/v1/jobs/webhook", WEBHOOK)["id"]
+    _call("PATCH", f"{base}/v1/webhooks/{webhook_id}", {"enabled": True})
+    delivery_id = _call("POST", f"{base}/v1/webhooks/{webhook_id}/test", {})["id"]
+    return {"job_id": job_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
 
 
 def operations(base: str) -> dict[str, str]:

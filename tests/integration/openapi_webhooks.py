@@ -26,6 +26,7 @@ def tour(go: Any) -> None:
     go("POST", _ONE + "/test", 202, {}, **at)
     failed = str(delivered(row(made), "failed"))
     go("GET", _ONE + "/deliveries", 200, **at)
+    go("GET", _ONE + "/deliveries", 200, query="?limit=1", **at)
     go("GET", _ONE + "/stats", 200, **at)
     go("GET", _DELIVERY, 200, delivery_id=failed, **at)
     go("GET", _DELIVERY, 404, delivery_id="dlv_none", **at)

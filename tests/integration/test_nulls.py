@@ -12,6 +12,7 @@ from core.shortcache import forget_everything
 from jobs import wakeup
 from tests.integration.api import OPERATOR, Api
 from tests.integration.tour import CATALOG, SEND
+from tests.integration.webhook_world import delivered, hook, row
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +24,9 @@ BESIDE: dict[str, dict[str, Any]] = {
     "/v1/jobs/reschedule-many": {"product": "shop", "schedule": {"every": 60_000}},
     "/v1/jobs/dispatch-many": {"jobs": [{"namespace": "actions", **SEND}]},
     **{f"/v1/jobs/{verb}-many": {"product": "shop"} for verb in ("cancel", "pause", "resume", "retry", "delete")},
+    "/v1/webhooks": {"url": "https://example.com/null", "events": ["*"]},
+    "/v1/jobs/webhook": {"url": "https://example.com/null"},
+    "/v1/webhooks/{webhook_id}/replay": {"from": 0},
     "/v1/products/{product}/sessions/{tag}/start": {"env": "prd", "data": {"id": "u_1"}},
     "/v1/products/{product}/sessions/{tag}/revoke": {"env": "prd", "identifier": "u_1"},
 }
@@ -43,7 +47,11 @@ def test_null_is_taken_exactly_where_it_is_described(described: dict[str, Any]) 
     Api().post("/v1/products/shop/sessions", SESSION)
     Api().post("/v1/products/shop/caches", {"tag": "main", "expiry": 60_000})
     job_id = Api().post("/v1/actions/dispatch", {**SEND, "schedule": {"every": 3_600_000}}).json()["job_id"]
-    there = {"product": "shop", "env": "prd", "tag": "main", "event": "send", "job_id": job_id, "operation_id": "op_x"}
+    sent = delivered(row(hook(Api())), "failed")
+    there = {
+        "product": "shop", "env": "prd", "tag": "main", "event": "send", "job_id": job_id, "operation_id": "op_x",
+        "webhook_id": str(sent.endpoint), "delivery_id": str(sent),
+    }  # fmt: skip
 
     asked, differ = 0, []
     for path, item in described["paths"].items():

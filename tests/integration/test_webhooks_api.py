@@ -150,7 +150,7 @@ def test_an_operator_may_allow_private_addresses(shop: Api, settings: Settings) 
 
 
 def test_in_production_only_https_is_taken(shop: Api, settings: Settings) -> None:
-    settings.WEBHOOKS_ALLOW_HTTP = False
+    settings.WEBHOOK_ALLOW_HTTP = False
     answer = shop.post(HOOKS, {**NEW, "url": "http://api.example.com/"})
     assert wrong_fields(answer) == {"url": "invalid"}
     assert "https://" in answer.json()["detail"]
@@ -174,6 +174,7 @@ def test_a_product_has_so_many_and_no_more(shop: Api, settings: Settings) -> Non
 
 
 def test_the_same_url_again_changes_what_is_there(shop: Api) -> None:
+    """Contracts §5.2, row 38: a product has several webhooks, and the same URL again replaces what was set."""
     body = {"url": URL, "events": ["job.completed", "job.failed"], "secret": "webhook-secret-key"}
     first = shop("PUT", SET, body)
     assert first.status_code == 201
