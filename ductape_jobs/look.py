@@ -89,6 +89,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _link("Endpoints", "webhook", "webhooks.endpoint"),
                     _link("Deliveries", "outgoing_mail", "webhooks.delivery"),
+                    _link("Notices", "notifications", "webhooks.notice"),
                 ],
             },
             {

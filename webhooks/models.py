@@ -105,6 +105,7 @@ class Delivery(models.Model):
     reason = models.CharField(max_length=300, blank=True, default="")  # why it has failed
 
     class Meta:
+        verbose_name_plural = "deliveries"
         indexes = [
             models.Index(fields=["endpoint", "due_at", "id"], condition=Q(status="pending"), name="delivery_claimable"),
             models.Index(fields=["owner_id"], condition=Q(status="delivering"), name="delivery_of_worker"),

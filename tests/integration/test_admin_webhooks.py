@@ -16,6 +16,7 @@ from core.ids import encode
 from core.tenancy.models import AuditEntry, Product
 from jobs.models import Listener
 from tests.integration.webhook_world import URL, delivered
+from webhooks import disabling
 from webhooks.models import Delivery, Endpoint
 from webhooks.secrets import place
 
@@ -219,3 +220,19 @@ def test_who_may_only_look_only_looks(ada: Client) -> None:
     ):  # fmt: skip
         assert eve.post(address, form()).status_code == 403
     assert Endpoint.objects.get().old_secret == ""
+
+
+def test_what_the_system_disabled_by_itself_is_a_notice(ada: Client) -> None:
+    endpoint = made(ada)
+    assert disabling.disable(endpoint.pk, "every attempt of five days has failed")
+    text = ada.get("/admin/webhooks/notice/").content.decode()
+    assert f"webhook {endpoint} ({URL}) was disabled: every attempt of five days has failed" in text
+    assert not Listener.objects.exists()
+
+
+def test_a_change_leaves_what_settling_knows_of_the_endpoint(ada: Client) -> None:
+    endpoint = made(ada)
+    Endpoint.objects.update(consecutive_failures=3, failing_since=endpoint.created_at, rests=2)
+    ada.post(page(endpoint), form(events=["*"]))
+    endpoint.refresh_from_db()
+    assert (endpoint.events, endpoint.consecutive_failures, endpoint.rests) == (["*"], 3, 2)

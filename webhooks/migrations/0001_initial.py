@@ -56,6 +56,7 @@ class Migration(migrations.Migration):
                 ('finished_at', models.DateTimeField(null=True)),
                 ('reason', models.CharField(blank=True, default='', max_length=300)),
             ],
+            options={'verbose_name_plural': 'deliveries'},
         ),
         migrations.CreateModel(
             name='AttemptTally',

@@ -21,6 +21,11 @@ from webhooks.queries import find_endpoint
 from webhooks.states import ALL_EVENTS
 
 _PLAIN = ("url", "events", "env", "namespaces", "labels", "description")
+_WRITTEN = (*_PLAIN, "environment_ids", "secret", "old_secret", "old_secret_until", "updated_at")
+# What settling writes too: untouched by a change that does not turn the endpoint on or off.
+_HEALTH = (
+    "enabled", "disabled_at", "disabled_reason", "failing_since", "consecutive_failures", "rest_until", "rests",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +91,7 @@ def rotate(principal: Principal, id: str, secret: str | None) -> Shown:
         fresh = secret or signing.new_secret()
         secrets.replace_secret(endpoint, fresh, now=database_now())
         endpoint.updated_at = database_now()
-        endpoint.save()
+        endpoint.save(update_fields=["secret", "old_secret", "old_secret_until", "updated_at"])
         audit.record(principal.name, "webhook.secret_rotated", _named(endpoint))
     return Shown(endpoint=endpoint, secret=fresh)
 
@@ -133,7 +138,7 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
         changed.append("enabled")
         _enable(endpoint, given.enabled)
     endpoint.updated_at = now
-    endpoint.save()
+    endpoint.save(update_fields=[*_WRITTEN, *(_HEALTH if "enabled" in changed else ())])
     if changed:
         audit.record(principal.name, "webhook.changed", _named(endpoint), {"fields": sorted(changed)})
     return Shown(endpoint=endpoint)
@@ -146,7 +151,8 @@ def _enable(endpoint: Endpoint, enabled: bool) -> None:
     endpoint.disabled_at = None if enabled else now
     endpoint.disabled_reason = ""
     if enabled:
-        endpoint.failing_since, endpoint.consecutive_failures, endpoint.rest_until = None, 0, None
+        endpoint.failing_since, endpoint.consecutive_failures = None, 0
+        endpoint.rest_until, endpoint.rests = None, 0
 
 
 def _of_scope(scope: Scope) -> QuerySet[Endpoint]:
