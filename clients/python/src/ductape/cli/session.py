@@ -99,7 +99,8 @@ class Session:
             return
         if not self.interactive:
             raise InvalidArgument("--yes", f"is needed where nobody can be asked: {question}")
-        if not typer.confirm(question, err=True):
+        self.err.print(f"{question} [y/N] ", end="")  # not typer's, which writes a blank to standard output
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             self.err.print("nothing was changed")
             raise typer.Exit(1)
 

@@ -40,13 +40,13 @@ def target(of: Mapping[str, Any]) -> str:
 
 
 def length(ms: float | None) -> str:
-    """`850 ms`, `1.2 s`, `3 min 20 s`."""
+    """`850 ms`, `1.25 s`, `3 min 20 s`."""
     if ms is None:
         return "–"
     if ms < 1_000:
         return f"{ms:.0f} ms"
     if ms < 60_000:
-        return f"{ms / 1_000:.1f} s"
+        return f"{ms / 1_000:.3g} s"
     minutes, seconds = divmod(round(ms / 1_000), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
