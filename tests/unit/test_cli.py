@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ OPERATION = {
     "id": "op_1", "verb": "cancel", "dry_run": False, "status": "running", "total": 20_000, "done": 5_000, "count": 5_000,
     "skipped": 0, "errors": [], "created_at": 1_795_557_206_000,
 }  # fmt: skip
-WEBHOOK = {
+WEBHOOK: dict[str, Any] = {
     "id": "7", "url": "https://a.example/", "events": ["*"], "product": None, "env": None, "namespaces": [], "labels": {},
     "description": "", "enabled": True, "consecutive_failures": 0, "created_at": 1, "updated_at": 1,
 }  # fmt: skip
@@ -162,21 +163,37 @@ def test_all_pages_are_a_job_a_line(terminal: Terminal) -> None:
     assert [dict(each.url.params)["cursor"] for each in terminal.requests] == ["", "c"]
 
 
-@pytest.mark.parametrize("columns", [40, 64, 90, 130, 200])
-def test_a_table_fits_its_terminal_and_never_cuts_an_id(terminal: Terminal, columns: int) -> None:
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (42, ["job", "status"]),
+        (54, ["job", "status", "next"]),
+        (72, ["job", "status", "target", "next"]),
+        (100, ["job", "status", "target", "next", "schedule", "runs"]),
+        (130, ["job", "status", "target", "next", "schedule", "runs", "failed", "last error"]),
+        (400, ["job", "status", "target", "next", "schedule", "runs", "failed", "last error"]),
+    ],
+)
+def test_a_table_fits_its_terminal_and_cuts_neither_an_id_nor_a_state(
+    terminal: Terminal, columns: int, shown: list[str]
+) -> None:
     job = {
-        **JOB,
-        "id": "job_01m8c56vzqe0089fcwwdahy784",
-        "status": "failed",
-        "last_error": "x" * 300,
-        "cron": "0 9 * * *",
-    }
+        **JOB, "id": "job_01m8c56vzqe0089fcwwdahy784", "status": "scheduled", "last_error": "x" * 300, "execution_count": 12,
+        "limit": 20, "cron": "0 9 * * *", "tz": "America/Argentina/ComodRivadavia", "failed_executions": 1_234,
+        "target": {"app": "a-service-of-a-long-name", "event": "an_event_of_a_long_name"},
+    }  # fmt: skip
     terminal.answers({**PAGE, "jobs": [job]})
     terminal.columns(columns)
-    ended = terminal.run("list")
-    assert job["id"] in ended.out
-    assert max(map(len, ended.out.splitlines())) <= columns
-    assert "\x1b" not in ended.out
+    head, _, row, _ = terminal.run("list").out.splitlines()
+    assert re.split(r"  +", head.strip()) == shown
+    cells = dict(zip(shown, re.split(r"   +", row.strip()), strict=True))
+    whole = {"job": job["id"], "status": "scheduled", "next": cells.get("next"), "runs": "12/20", "failed": "1234"}
+    assert {name: cell for name, cell in cells.items() if name in whole} == {
+        name: whole[name] for name in shown if name in whole
+    }
+    assert all(cells[name].endswith("…") for name in shown if name not in whole and columns < 400)
+    assert max(len(head), len(row)) <= columns
+    assert "\x1b" not in row
 
 
 def test_what_others_wrote_moves_no_cursor(terminal: Terminal) -> None:

@@ -44,7 +44,13 @@ def history(
     states: Any = values.several(status)
     found = session.client.jobs.get_history(job_id, limit=limit, offset=offset, status=states)
     counts = f"{found.total_executions} runs, {found.successful_executions} completed, {found.failed_executions} failed"
-    session.show(found.raw, lambda: [shown.runs(found, shown.this_moment()), Text(counts, style="bright_black")])
+    session.show(
+        found.raw,
+        lambda: [
+            shown.runs(found, width=session.out.width, now=shown.this_moment()),
+            Text(counts, style="bright_black"),
+        ],
+    )
 
 
 @takes()

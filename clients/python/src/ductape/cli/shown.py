@@ -6,11 +6,12 @@ What jobs are named and say is other people's text: control characters are shown
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +23,8 @@ COLOURS = {
     "cancelled": "bright_black", "stopped": "bright_black",
 }  # fmt: skip
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
-_NARROW, _MIDDLE, _WIDE = 64, 90, 130  # columns of the terminal
+_NARROW, _MIDDLE, _WIDE, _WIDEST = 54, 72, 100, 130  # columns of the terminal
+_GAP = 3  # between two columns of a table
 
 
 def plain(value: Any) -> str:
@@ -78,34 +80,58 @@ def when(moment: datetime | None, now: datetime) -> str:
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        made.add_column(
-            column, no_wrap=True, overflow="ellipsis", justify="right" if column in right else "left",
-            min_width=30 if column == "job" else None,  # an id is of use only as a whole
-        )  # fmt: skip
+        made.add_column(column, no_wrap=True, overflow="ellipsis", justify="right" if column in right else "left")
+    return made
+
+
+def fitted(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Text | str]],
+    *,
+    width: int,
+    gives: Mapping[str, int],
+    right: Iterable[str] = (),
+) -> Table:
+    """A table of at most `width` columns of text. Only those that `gives` names get narrower, one after the other down to
+    their least: left alone, rich would take it from all of them, and of an id or a state cut in half nobody has a use."""
+    cells = [[each if isinstance(each, Text) else Text(each) for each in row] for row in rows]
+    widths = {
+        name: max([cell_len(name), *(row[place].cell_len for row in cells)]) for place, name in enumerate(columns)
+    }
+    excess = sum(widths.values()) + _GAP * (len(columns) - 1) - width
+    for name, least in gives.items():
+        if excess > 0 and name in widths:
+            given = min(excess, max(widths[name] - least, 0))
+            widths[name] -= given
+            excess -= given
+    made = table(*columns, right=right)
+    for column, wide in zip(made.columns, widths.values(), strict=True):
+        column.width = wide
+    for row in cells:
+        made.add_row(*row)
     return made
 
 
 def jobs(found: Iterable[JobData], *, width: int, now: datetime) -> Table:
     """As many columns as the terminal has room for."""
-    columns = ["job", "status", "next"]
-    if width >= _NARROW:
-        columns.insert(2, "target")
-    if width >= _MIDDLE:
-        columns += ["schedule", "runs"]
-    if width >= _WIDE:
-        columns += ["failed", "last error"]
-    made = table(*columns, right=("runs", "failed"))
+    columns = ["job", "status"]
+    columns += ["target"] if width >= _MIDDLE else []
+    columns += ["next"] if width >= _NARROW else []
+    columns += ["schedule", "runs"] if width >= _WIDE else []
+    columns += ["failed", "last error"] if width >= _WIDEST else []
+    rows = []
     for job in found:
         moment = job.next_run_at or job.next_attempt_at or job.completed_at or job.scheduled_at
-        cells: dict[str, Any] = {
+        cells: dict[str, Text | str] = {
             "job": plain(job.id), "status": status(job.status), "target": target(job.target),
             "next": distance(moment, now), "schedule": schedule_of(job),
             "runs": f"{job.execution_count}{f'/{job.limit}' if job.limit else ''}",
             "failed": Text(str(job.failed_executions), style="red" if job.failed_executions else ""),
             "last error": plain(job.last_error or ""),
         }  # fmt: skip
-        made.add_row(*(each if isinstance(each, Text) else Text(each) for each in (cells[name] for name in columns)))
-    return made
+        rows.append([cells[name] for name in columns])
+    gives = {"last error": 12, "target": 12, "schedule": 12}
+    return fitted(columns, rows, width=width, gives=gives, right=("runs", "failed"))
 
 
 def schedule_of(job: JobData) -> str:
@@ -142,16 +168,18 @@ def job(of: JobData, now: datetime) -> Table:
     })  # fmt: skip
 
 
-def runs(of: Iterable[Execution], now: datetime) -> Table:
-    made = table("run", "status", "trigger", "due", "late", "took", "tries", "error", right=("run", "late", "took"))
-    for run in of:
-        times = f" × {run.count}" if run.count else ""
-        made.add_row(
-            Text(str(run.number if run.number is not None else "–")), status(run.status), Text(plain(run.trigger) + times),
-            Text(distance(run.scheduled_at, now)), Text(length(run.lateness_ms)), Text(length(run.duration_ms)),
-            Text(str(len(run.attempts))), Text(plain(run.error or run.skip_reason or ""), style="red"),
-        )  # fmt: skip
-    return made
+def runs(of: Iterable[Execution], *, width: int, now: datetime) -> Table:
+    columns = ("run", "status", "trigger", "due", "late", "took", "tries", "error")
+    rows = [
+        (
+            str(run.number if run.number is not None else "–"), status(run.status),
+            plain(run.trigger) + (f" × {run.count}" if run.count else ""), distance(run.scheduled_at, now),
+            length(run.lateness_ms), length(run.duration_ms), str(len(run.attempts)),
+            Text(plain(run.error or run.skip_reason or ""), style="red"),
+        )
+        for run in of
+    ]  # fmt: skip
+    return fitted(columns, rows, width=width, gives={"error": 8, "trigger": 6}, right=("run", "late", "took", "tries"))
 
 
 def this_moment() -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -24,11 +25,12 @@ def list_webhooks(
     found = session.client.webhooks.list(product=product)
 
     def table() -> Any:
-        made = shown.table("webhook", "state", "url", "events", "failures", right=("failures",))
-        for each in found:
-            state = Text("on", style="green") if each.enabled else Text("off", style="red")
-            cells = (shown.plain(each.url), shown.plain(", ".join(each.events)), str(each.consecutive_failures))
-            made.add_row(shown.plain(each.id), state, *cells)
+        rows = [
+            (shown.plain(each.id), _state(each), shown.plain(each.url), shown.plain(", ".join(each.events)), str(each.consecutive_failures))
+            for each in found
+        ]  # fmt: skip
+        columns = ("webhook", "state", "url", "events", "failures")
+        made = shown.fitted(columns, rows, width=session.out.width, gives={"events": 8, "url": 12}, right=("failures",))
         return made if found else Text("there is no webhook")
 
     session.show({"webhooks": [each.raw for each in found]}, table)
@@ -100,7 +102,7 @@ def send_test(
     """Send a made-up event."""
     name: Any = event
     delivery = session.client.webhooks.test(webhook_id, event=name)
-    session.show(delivery.raw, lambda: _deliveries([delivery]))
+    session.show(delivery.raw, lambda: _deliveries(session, [delivery]))
 
 
 @takes()
@@ -124,7 +126,7 @@ def deliveries(
         to=None if to is None else values.moment("--to", to),
     )  # fmt: skip
     more = [Text(f"more: --cursor {shown.plain(page.next_cursor)}", style="bright_black")] if page.next_cursor else []
-    session.show(page.raw, lambda: [_deliveries(page.deliveries), *more])
+    session.show(page.raw, lambda: [_deliveries(session, page.deliveries), *more])
 
 
 @takes()
@@ -144,7 +146,7 @@ def replay(
         raise InvalidArgument("DELIVERY", "or --from must be given, and not both")
     if delivery is not None:
         again = session.client.webhooks.replay_delivery(webhook_id, delivery)
-        session.show(again.raw, lambda: _deliveries([again]))
+        session.show(again.raw, lambda: _deliveries(session, [again]))
         return
     states: Any = values.several(status)
     begin = values.moment("--from", str(from_))
@@ -155,7 +157,7 @@ def replay(
 
 def _show(session: Session, webhook: Webhook) -> None:
     session.show(webhook.raw, lambda: shown.pairs({
-        "webhook": webhook.id, "state": Text("on", style="green") if webhook.enabled else Text("off", style="red"),
+        "webhook": webhook.id, "state": _state(webhook),
         "url": webhook.url, "events": ", ".join(webhook.events), "product": webhook.product, "env": webhook.env,
         "namespaces": ", ".join(webhook.namespaces) or None, "labels": dict(webhook.labels) or None,
         "description": webhook.description or None, "failures": webhook.consecutive_failures or None,
@@ -163,17 +165,21 @@ def _show(session: Session, webhook: Webhook) -> None:
     }))  # fmt: skip
 
 
-def _deliveries(found: Any) -> Any:
-    made = shown.table("delivery", "status", "event", "job", "made", "tries", "last answer", right=("tries",))
-    one: Delivery
+def _state(webhook: Webhook) -> Text:
+    return Text("on", style="green") if webhook.enabled else Text("off", style="red")
+
+
+def _deliveries(session: Session, found: Iterable[Delivery]) -> Any:
+    rows = []
     for one in found:
         last = one.attempts[-1] if one.attempts else None
         told = "" if last is None else str(last.error or last.response_status or "")
-        made.add_row(
+        rows.append((
             shown.plain(one.id), shown.status(one.status), shown.plain(one.event), shown.plain(one.job_id or "–"),
             shown.distance(one.created_at, shown.this_moment()), str(len(one.attempts)), shown.plain(told),
-        )  # fmt: skip
-    return made
+        ))  # fmt: skip
+    columns = ("delivery", "status", "event", "job", "made", "tries", "last answer")
+    return shown.fitted(columns, rows, width=session.out.width, gives={"last answer": 8}, right=("tries",))
 
 
 def add_to(app: typer.Typer) -> None:
