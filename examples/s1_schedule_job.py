@@ -1,4 +1,8 @@
-"""The page "Scheduling Jobs" of the processor: an event is scheduled by its tag. A `start_at` that is past means now."""
+"""The page "Scheduling Jobs" of the processor: an event is scheduled by its tag. A `start_at` that is past means now.
+
+The echo receiver of `make up` is no push service: there the run fails and says so. With a catalog that has credentials
+of Expo or Firebase the message is sent.
+"""
 
 import os
 
@@ -20,4 +24,5 @@ with Ductape(os.environ["DUCTAPE_URL"], os.environ["DUCTAPE_API_KEY"]) as ductap
         },
         start_at=198_766_789,
     )
-    print(scheduled.job_id, scheduled.status)
+    job = scheduled.wait(timeout=30)
+    print(job.id, job.status, job.last_error or job.result)

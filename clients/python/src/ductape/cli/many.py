@@ -111,7 +111,8 @@ def _do(
     """Counted first, unless nobody wants to know."""
     asked = {**filter, **more}
     if dry_run or not yes:
-        counted = followed(session, call(**asked, dry_run=True), f"counting what to {verb}")
+        counting = f"counting what to {verb}"
+        counted = followed(session, _asked(session, counting, call, **asked, dry_run=True), counting)
         if dry_run:
             session.show(counted, lambda: _result(counted, f"would {verb}"))
             return
@@ -119,8 +120,20 @@ def _do(
             session.show(counted, lambda: _result(counted, f"would {verb}"))
             return
         session.confirm(f"{verb.capitalize()} {_jobs(counted['count'])}?", yes=False)
-    done = followed(session, call(**asked), verb)
+    try:
+        answer = _asked(session, verb, call, **asked)
+    except KeyboardInterrupt:
+        session.err.print("the server was asked already: it goes on to the end of this")
+        raise
+    done = followed(session, answer, verb)
     session.show(done, lambda: _result(done, f"{verb}:"))
+
+
+def _asked(session: Session, doing: str, call: Call, **asked: Any) -> ManyResult:
+    """The answer; meanwhile a bar without an end, since up to 10 000 jobs are done before there is one."""
+    with session.progress() as progress:
+        progress.add_task(doing, total=None)
+        return call(**asked)
 
 
 def _jobs(count: int) -> str:
