@@ -55,9 +55,14 @@ def test_events_are_heard_in_the_terminal_as_json_lines(shell: Shell) -> None:
     first = json.loads(shell.command("hold", "--product", "my-app", "--namespace", "graphs", "--json"))
     assert [each["namespace"] for each in first["holds"]] == ["graphs"]
     assert json.loads(shell.command("release", "--product", "my-app", "--json")) == {"holds": []}
-    lines = shell.command("tail", "--after", "0", "-n", "3", "--json").splitlines()
-    assert all(json.loads(line)["type"].startswith("job.") for line in lines)
-    assert len(lines) == 3
+    jobs = [json.loads(shell.command(*PAY, "-l", "by:heard", "--wait", "60s"))["id"] for _ in range(2)]
+    events = [
+        json.loads(line)
+        for line in shell.command(
+            "tail", "--after", "0", "-e", "job.completed", "-l", "by:heard", "-n", "2", "--json"
+        ).splitlines()
+    ]
+    assert [(event["job_id"], event["type"]) for event in events] == [(job_id, "job.completed") for job_id in jobs]
 
 
 def test_a_watched_list_changes_before_who_watches_until_ctrl_c(shell: Shell) -> None:
