@@ -1,7 +1,4 @@
-"""The page "Job Management": jobs are found, paused, rescheduled, watched, retried, cancelled and deleted.
-
-Its `setWebhook` is `ductape.jobs.set_webhook(url="https://…", events=["job.completed", "job.failed"], secret="…")`.
-"""
+"""The page "Job Management": jobs are found, paused, rescheduled, watched, retried, cancelled and deleted."""
 
 import os
 import time
@@ -49,6 +46,15 @@ with Ductape(os.environ["DUCTAPE_URL"], os.environ["DUCTAPE_API_KEY"], product="
         print(f"Run {run.number}: started {run.started_at}, took {run.duration_ms} ms, {run.status}", run.error or "")
     stats = ductape.jobs.get_stats(product="my-app", env="prd")
     print("Total:", stats.total, "Completed:", stats.completed, "Success rate:", stats.success_rate)
+
+    # Being told: the echo of `make up` takes what is posted to it; the secret verifies it (docs/webhooks.md)
+    hook = ductape.jobs.set_webhook(
+        url=os.environ.get("ECHO_URL", "http://127.0.0.1:8001") + "/webhooks/jobs",
+        events=["job.completed", "job.failed"],
+        secret="webhook-secret-key",  # noqa: S106 - of the page
+    )
+    print("Webhook:", hook.url, "Events:", *hook.events)
+    ductape.webhooks.delete(hook.id)
 
     # Retrying what failed today, cancelling, deleting
     print("Retried:", ductape.jobs.retry_many(status="failed", from_=now // DAY * DAY, label=MINE).count)

@@ -35,7 +35,8 @@ SAID = {  # what each prints, line by line
     "s3_dispatch": [*[r"job_\w+ (scheduled|queued) +recurring: .*"] * 10, *[r"job_\w+ completed"] * 2],
     "s4_job_management": [
         "Status: scheduled Scheduled at: .* Recurring: True", "Scheduled: 2", "Recurring: 1", "Status: paused", r"Next run: 20\S+ .*",
-        "Paused: 1", "Resumed: 1", "Run 1: started .*, completed ?", r"Total: \d+ .*", "Retried: 0", "Status: cancelled",
+        "Paused: 1", "Resumed: 1", "Run 1: started .*, completed ?", r"Total: \d+ .*",
+        "Webhook: http.*/webhooks/jobs Events: job.completed job.failed", "Retried: 0", "Status: cancelled",
         "Cancelled: 1", "Deleted: 2",
     ],
 }  # fmt: skip
