@@ -33,7 +33,11 @@ _PARAMETERS = [
     _parameter("product", TEXT, "its tag; one that does not exist matches nothing"),
     _parameter("env", TEXT, "the slug of an environment"),
     _parameter("namespace", TEXT),
-    _parameter("event", list_of(one_of(*map(str, EventType))), "one, or a comma list"),
+    _parameter(
+        "event",
+        list_of(one_of(*map(str, EventType))),
+        "one, or a comma list; four are told only where a webhook listens to them",
+    ),
     _parameter("label", list_of(TEXT), "key:value; a job must have all that are given"),
     _parameter("job", TEXT, "the id of a job"),
     _parameter(
@@ -59,8 +63,10 @@ class EventStreamView(APIView):
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Server-sent events: `event` is the transition (`job.completed`), `data` a JSON object with `job_id`, `seq`,
-        `type`, `status`, `at`, `number` (of the run), `product`, `env`, `namespace`, `target` and `labels`. None is
-        lost over a reconnect with `Last-Event-ID`; one may come twice, with the same `job_id` and `seq`."""
+        `type`, `status`, `at`, `number` (of the run), `product`, `env`, `namespace`, `target` and `labels`. None that was
+        recorded is lost over a reconnect with `Last-Event-ID`; one may come twice, with the same `job_id` and `seq`.
+        `job.scheduled`, `job.started`, `job.skipped` and the `job.retrying` of a run are recorded only where a webhook
+        listens to them: a stream alone does not see them."""
         query = Query(request.query_params, _FIELDS)
         wanted = EventFilter(
             product=query.text("product"),

@@ -15,6 +15,7 @@ from core.openapi import TEXT, TIME, TIME_GIVEN, obj, one_of, ref
 from core.tenancy import scopes
 from core.tenancy.auth import principal_of
 from core.times import to_ms_or_none
+from core.zones import zone
 from jobs.api.reading import Query
 from jobs.api.shapes import hold_shape, run_shape
 from jobs.api.views import visible_job
@@ -25,7 +26,10 @@ from jobs.schedule.parsing import FURTHEST, TOO_FAR
 from jobs.states import JobStatus
 
 _AT = OpenApiParameter(
-    "at", TIME_GIVEN, OpenApiParameter.QUERY, description="the moment; left out: now, and what the job waits for"
+    "at",
+    {**TIME_GIVEN, "description": "milliseconds since 1970, or ISO 8601 (naive: in the job's `tz`)"},
+    OpenApiParameter.QUERY,
+    description="the moment; left out: now, and what the job waits for",
 )
 _TOLD = obj(
     {
@@ -68,11 +72,11 @@ class ExplainView(APIView):
     def get(self, request: Request, job_id: str) -> Response:
         """Why the job ran, waits or did not run at a moment: `not_known` where that has been pruned or rescheduled away."""
         query = Query(request.query_params, {"at"})
-        at = query.time("at")
+        job = visible_job(principal_of(request), job_id)
+        at = query.time("at", zone(job.tz))
         if at is not None and at - database_now() > FURTHEST:
             query.wrong("at", TOO_FAR)
         query.done()
-        job = visible_job(principal_of(request), job_id)
         told = explain(job, at)
         return Response({"job_id": encode("job", job.pk), "status": job.status, **_shape(job, told, to_ms_or_none(at))})
 

@@ -6,7 +6,7 @@ Owns how a parameter of a query is read. Never looks anything up but products an
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 from django.http import QueryDict
 
@@ -84,13 +84,13 @@ class Query:
             self.wrong(name, "must be true or false")
         return False
 
-    def time(self, name: str) -> datetime | None:
-        """Milliseconds, or ISO 8601 (naive: UTC)."""
+    def time(self, name: str, where: tzinfo = UTC) -> datetime | None:
+        """Milliseconds, or ISO 8601 (naive: a reading of the clock there; one in its gap is as before the change)."""
         text = self.text(name)
         if text is None:
             return None
         try:
-            return parse_time(int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text)
+            return parse_time(int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text, where)
         except ValueError as error:
             self.wrong(name, str(error))
             return None

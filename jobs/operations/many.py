@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 
 from core import failpoints
@@ -41,6 +41,7 @@ PATIENCE_SECONDS = 50.0  # a caller that waits for longer may have gone
 CHUNK = 50  # jobs of one transaction: outcomes of their runs wait for it
 MOST_TRIED = 500  # jobs that are asked what they would do while somebody waits for a page
 TURN_SECONDS = 5.0  # in the background, until the next operation has its turn
+GIVE_WAY_SECONDS = 0.1  # SQLite has one writer, and no queue for it: who waits looks again that often
 TAKEN = timedelta(seconds=30)  # after the last chunk of whoever took it, it is another's
 MOST_ERRORS = 20
 KEPT = timedelta(days=30)  # after its end
@@ -164,17 +165,22 @@ def _counted(operation: Operation) -> int:
 def _go_on(operation: Operation, *, seconds: float, pause: float) -> Operation:
     """Chunk after chunk until it has ended or the time is over; then it is anybody's."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while (began := time.monotonic()) < until:
         moved = _chunk(operation)
         if moved is None:  # aborted, or gone on with by another
             break
         operation = moved
         if operation.finished_at is not None:
             return operation
-        time.sleep(pause)
+        time.sleep(max(pause, _owed(time.monotonic() - began)))
     else:
         Operation.objects.filter(pk=operation.pk, cursor=operation.cursor).update(free_at=database_now())
     return Operation.objects.get(pk=operation.pk)
+
+
+def _owed(seconds: float) -> float:
+    """For how long other writers have their turn after a chunk that took so long."""
+    return min(seconds, GIVE_WAY_SECONDS) if connection.vendor == "sqlite" else 0.0
 
 
 def _chunk(operation: Operation) -> Operation | None:

@@ -334,23 +334,45 @@ def test_a_one_off_before_and_after_its_run(time: Time) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "instead"), [({}, datetime(2027, 3, 14, 7, tzinfo=UTC)), ({"dst_gap": "skip"}, None)]
+    ("policy", "instead"), [({}, datetime(2035, 3, 11, 7, tzinfo=UTC)), ({"dst_gap": "skip"}, None)]
 )
 def test_a_reading_that_the_clock_does_not_show(policy: dict[str, Any], instead: datetime | None) -> None:
     job = new_job({"cron": "30 2 * * *", "tz": "America/New_York", **policy})
-    shown = explained(job, datetime(2027, 3, 14, 7, 30, tzinfo=UTC))
+    shown = explained(job, datetime(2035, 3, 11, 7, 30, tzinfo=UTC))
     assert shown["reason"] == "dst_gap"
-    assert shown["sentence"].startswith("2027-03-14 02:30 does not exist in America/New_York")
+    assert shown["sentence"].startswith("2035-03-11 02:30 does not exist in America/New_York")
     assert shown.get("instead") == (to_ms(instead) if instead else None)
-    assert reason(job, datetime(2027, 3, 14, 7, tzinfo=UTC)) == ("scheduled" if instead else "not_an_occurrence")
+    assert reason(job, datetime(2035, 3, 11, 7, tzinfo=UTC)) == ("scheduled" if instead else "not_an_occurrence")
 
 
 @pytest.mark.parametrize(("policy", "left_out", "runs"), [("first", 6, 5), ("last", 5, 6)])
 def test_a_reading_that_comes_twice(policy: str, left_out: int, runs: int) -> None:
     job = new_job({"cron": "30 1 * * *", "tz": "America/New_York", "dst_overlap": policy})
-    shown = explained(job, datetime(2027, 11, 7, left_out, 30, tzinfo=UTC))
-    assert (shown["reason"], shown["instead"]) == ("dst_overlap", to_ms(datetime(2027, 11, 7, runs, 30, tzinfo=UTC)))
-    assert reason(job, datetime(2027, 11, 7, runs, 30, tzinfo=UTC)) == "scheduled"
+    shown = explained(job, datetime(2035, 11, 4, left_out, 30, tzinfo=UTC))
+    assert (shown["reason"], shown["instead"]) == ("dst_overlap", to_ms(datetime(2035, 11, 4, runs, 30, tzinfo=UTC)))
+    assert reason(job, datetime(2035, 11, 4, runs, 30, tzinfo=UTC)) == "scheduled"
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        ("2035-03-10T02:30", "scheduled"),
+        ("2035-03-10T02:30:00Z", "not_an_occurrence"),
+        ("2035-03-10T07:30:00Z", "scheduled"),
+        ("2035-03-11T02:30", "dst_gap"),
+        ("2035-03-11T03:00", "scheduled"),
+        ("2035-03-12T02:30", "scheduled"),
+        ("2035-11-04T02:30", "scheduled"),
+    ],
+)
+def test_a_moment_without_an_offset_is_a_reading_of_the_jobs_clock(at: str, expected: str) -> None:
+    assert reason(new_job({"cron": "30 2 * * *", "tz": "America/New_York"}), at) == expected
+
+
+def test_a_moment_without_an_offset_and_without_a_time_zone_is_utc() -> None:
+    job = new_job({"cron": "30 2 * * *"})
+    assert reason(job, "2035-03-11T02:30") == "scheduled"
+    assert explained(job, "2035-03-11T02:30")["at"] == to_ms(datetime(2035, 3, 11, 2, 30, tzinfo=UTC))
 
 
 # --- what is not known ----------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +23,8 @@ from core.times import to_ms
 from jobs import notices, queries, wakeup
 from jobs.lifecycle import intervene
 from jobs.models import Job, JobEvent, Operation
-from jobs.operations.many import go_on_with_one, prune
+from jobs.operations import many as operation
+from jobs.operations.many import GIVE_WAY_SECONDS, go_on_with_one, prune
 from tests.conformance.world import claim_one, complete, environment, fail, fresh, make_due, new_job, runs_of, snapshot
 from tests.integration.api import OPERATOR, Api, key_of, told
 
@@ -266,6 +269,22 @@ def test_a_job_that_changed_after_it_was_found_is_passed_over(monkeypatch: pytes
     assert many("cancel", {"status": ["queued", "scheduled"]}) == {"count": 1, "skipped": 2}
 
     assert statuses(changed, left) == ["running", "cancelled"]  # it asked for none that runs
+
+
+def test_after_each_chunk_but_the_last_the_one_writer_of_sqlite_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(operation, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
+    monkeypatch.setattr(operation, "CHUNK", 2)
+    for _ in range(5):
+        new_job(later())
+
+    assert many("cancel", {"product": "shop"}) == {"count": 5, "skipped": 0}
+
+    assert len(pauses) == 2
+    if connection.vendor == "sqlite":  # as long as the chunk took, at most until whoever waits has looked again
+        assert all(0 < pause <= GIVE_WAY_SECONDS for pause in pauses)
+    else:
+        assert pauses == [0, 0]
 
 
 def test_a_job_that_breaks_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
