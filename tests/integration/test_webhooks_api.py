@@ -9,6 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from core import crypto
+from core.clock import database_now
 from core.tenancy import scopes
 from core.tenancy.models import AuditEntry
 from jobs.models import Listener
@@ -302,3 +303,14 @@ def test_the_scope_is_needed() -> None:
     reader = key_of("shop", scopes_={scopes.JOBS_READ}, name="r")
     for answer in (reader.get(HOOKS), reader.post(HOOKS, NEW), reader("PUT", SET, {"url": URL})):
         assert told(answer) == (403, "scope_missing")
+
+
+def test_another_url_is_not_blamed_for_the_failures_of_the_one_before(shop: Api) -> None:
+    id, now = hook(shop)["id"], database_now()
+    ill = {"failing_since": now, "consecutive_failures": 9, "rest_until": now, "rests": 3}
+    Endpoint.objects.update(**ill)
+    assert shop("PATCH", f"{HOOKS}/{id}", {"description": "the same address"}).status_code == 200
+    assert Endpoint.objects.values(*ill).get() == ill
+    assert shop("PATCH", f"{HOOKS}/{id}", {"url": f"{URL}/moved"}).status_code == 200
+    well = {"failing_since": None, "consecutive_failures": 0, "rest_until": None, "rests": 0}
+    assert Endpoint.objects.values(*ill).get() == well

@@ -22,7 +22,7 @@ from webhooks.states import ALL_EVENTS
 
 _PLAIN = ("url", "events", "env", "namespaces", "labels", "description")
 _WRITTEN = (*_PLAIN, "environment_ids", "secret", "old_secret", "old_secret_until", "updated_at")
-# What settling writes too: untouched by a change that does not turn the endpoint on or off.
+# What settling writes too: untouched by a change that leaves its URL and whether it is on.
 _HEALTH = (
     "enabled", "disabled_at", "disabled_reason", "failing_since", "consecutive_failures", "rest_until", "rests",
 )  # fmt: skip
@@ -137,8 +137,10 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
     if given.enabled is not None and given.enabled != endpoint.enabled:
         changed.append("enabled")
         _enable(endpoint, given.enabled)
+    if "url" in changed:
+        _forget_failures(endpoint)
     endpoint.updated_at = now
-    endpoint.save(update_fields=[*_WRITTEN, *(_HEALTH if "enabled" in changed else ())])
+    endpoint.save(update_fields=[*_WRITTEN, *(_HEALTH if {"enabled", "url"} & {*changed} else ())])
     if changed:
         audit.record(principal.name, "webhook.changed", _named(endpoint), {"fields": sorted(changed)})
     return Shown(endpoint=endpoint)
@@ -151,8 +153,13 @@ def _enable(endpoint: Endpoint, enabled: bool) -> None:
     endpoint.disabled_at = None if enabled else now
     endpoint.disabled_reason = ""
     if enabled:
-        endpoint.failing_since, endpoint.consecutive_failures = None, 0
-        endpoint.rest_until, endpoint.rests = None, 0
+        _forget_failures(endpoint)
+
+
+def _forget_failures(endpoint: Endpoint) -> None:
+    """What another address failed at, or was mended since, says nothing of the next attempt."""
+    endpoint.failing_since, endpoint.consecutive_failures = None, 0
+    endpoint.rest_until, endpoint.rests = None, 0
 
 
 def _of_scope(scope: Scope) -> QuerySet[Endpoint]:
