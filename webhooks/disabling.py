@@ -18,12 +18,15 @@ ACTOR = "system"
 BATCH = 1_000  # deliveries given up in one transaction
 
 
-def disable(endpoint_id: UUID, reason: str) -> bool:
+def disable(endpoint_id: UUID, reason: str, *, url: str | None = None) -> bool:
     """enabled → disabled, with a notice; False where it was already. What is pending for it is given up soon after
     (`give_up`), in batches."""
     with listening.changing():
         now = database_now()
-        changed = Endpoint.objects.filter(pk=endpoint_id, enabled=True).update(
+        enabled = Endpoint.objects.filter(pk=endpoint_id, enabled=True)
+        if url is not None:  # the one that said so: it may have been given another address meanwhile
+            enabled = enabled.filter(url=url)
+        changed = enabled.update(
             enabled=False, disabled_at=now, disabled_reason=reason, rest_until=None, updated_at=now
         )
         if not changed:

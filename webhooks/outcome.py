@@ -44,6 +44,7 @@ class Ended(NamedTuple):
     delivery_id: UUID
     fence: int
     endpoint_id: UUID
+    url: str  # that was called: the endpoint may have another one by now
     status: DeliveryStatus  # PENDING: another attempt follows in `delay` seconds
     delay: float
     reason: str  # why it has failed for good
@@ -68,8 +69,9 @@ def decide(claim: DeliveryClaim, answer: Answer, *, random: float) -> Ended:
 
     def ended(status: DeliveryStatus, *, delay: float = 0.0, reason: str = "", gone: bool = False) -> Ended:
         return Ended(
-            claim.delivery_id, claim.fence, claim.endpoint_id, status, delay, reason[:300], gone, claim.probe, answer
-        )
+            claim.delivery_id, claim.fence, claim.endpoint_id, claim.url, status, delay, reason[:300], gone, claim.probe,
+            answer,
+        )  # fmt: skip
 
     if answer.status is not None and 200 <= answer.status < 300:
         return ended(DeliveryStatus.DELIVERED)

@@ -22,6 +22,7 @@ from webhooks.claiming import ALLOWED_SECONDS
 from webhooks.disabling import BATCH as GIVEN_UP_AT_ONCE
 from webhooks.disabling import give_up
 from webhooks.models import Attempt, AttemptTally, Delivery
+from webhooks.outcome import ATTEMPTS
 from webhooks.states import AttemptOutcome, DeliveryStatus
 
 logger = logging.getLogger(__name__)
@@ -70,8 +71,18 @@ def _take_back(lost: QuerySet[Delivery], error: str) -> int:
 def _return(batch: Sequence[Delivery], error: str, now: datetime) -> None:
     if not batch:
         return
-    Delivery.objects.filter(pk__in=[delivery.pk for delivery in batch]).update(
+    last = [delivery.pk for delivery in batch if delivery.attempt >= ATTEMPTS]
+    again = [delivery.pk for delivery in batch if delivery.attempt < ATTEMPTS]
+    Delivery.objects.filter(pk__in=again).update(
         status=DeliveryStatus.PENDING, due_at=now, fence=F("fence") + 1, owner_id=None, deadline_at=None
+    )
+    Delivery.objects.filter(pk__in=last).update(
+        status=DeliveryStatus.FAILED,
+        finished_at=now,
+        reason=f"attempt {ATTEMPTS} was the last: {error}",
+        fence=F("fence") + 1,
+        owner_id=None,
+        deadline_at=None,
     )
     Attempt.objects.bulk_create(
         Attempt(delivery=delivery, at=at, duration_ms=max(0, (now - at) // timedelta(milliseconds=1)), error=error)

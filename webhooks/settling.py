@@ -49,8 +49,8 @@ def settle(worker_id: int, outcomes: Sequence[Ended]) -> set[UUID]:
         held = [outcome for outcome in outcomes if outcome.delivery_id in matched]
         too_long = _note_health(held)
         _count(worker_id, held)
-    for endpoint_id in {outcome.endpoint_id for outcome in held if outcome.gone}:
-        disable(endpoint_id, GONE_REASON)
+    for endpoint_id, url in {(outcome.endpoint_id, outcome.url) for outcome in held if outcome.gone}:
+        disable(endpoint_id, GONE_REASON, url=url)
     for endpoint_id in too_long:
         disable(endpoint_id, FAILING_REASON)
     return matched
@@ -147,13 +147,18 @@ def _note_health(outcomes: Sequence[Ended]) -> list[UUID]:
     now = database_now()
     too_long = []
     for endpoint in changes.order_by("pk").select_for_update(no_key=True):
-        for outcome in sorted(by_endpoint[endpoint.pk], key=lambda one: one.answer.at):
+        of_this_url = [outcome for outcome in by_endpoint[endpoint.pk] if outcome.url == endpoint.url]
+        for outcome in sorted(of_this_url, key=lambda one: one.answer.at):
             if outcome.succeeded:
                 _recovered(endpoint)
             else:
                 _failed(endpoint, outcome, now)
         endpoint.save(update_fields=["consecutive_failures", "failing_since", "rest_until", "rests"])
-        if endpoint.failing_since is not None and now - endpoint.failing_since >= FAILING_TOO_LONG:
+        if (
+            endpoint.failing_since is not None
+            and now - endpoint.failing_since >= FAILING_TOO_LONG
+            and endpoint.consecutive_failures >= REST_AFTER  # not for two that a quiet week lies between
+        ):
             too_long.append(endpoint.pk)
     return too_long
 
