@@ -70,6 +70,7 @@ def test_runs_stand_in_the_interval_in_which_they_ended() -> None:
         "to": NOON + 2 * HOUR,
         "interval": HOUR,
         "runs_sampled": False,
+        "percentiles_rounded": False,
         "buckets": [
             {"start": NOON - HOUR, **empty, "duration_ms": nothing, "lateness_ms": nothing},
             {

@@ -39,6 +39,7 @@ class JobStats(Result):
     duration_ms: Percentiles
     lateness_ms: Percentiles
     runs_sampled: bool
+    percentiles_rounded: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +64,4 @@ class JobSeries(Result):
     interval: int
     buckets: tuple[Bucket, ...]
     runs_sampled: bool
+    percentiles_rounded: bool
