@@ -64,7 +64,7 @@ class RunSums:
 
     def add_run(self, run: EndedRun) -> None:
         """Add one that was read itself."""
-        self.runs[run.status] += 1
+        self.runs.update((run.status,))
         self.first_try += run.status == RunStatus.COMPLETED and run.attempt == 1
         self.retries += run.retry_count
         self.add_times(run)
