@@ -1,6 +1,6 @@
 """Statistics of jobs and of runs, for one call of the API. Reads only.
 
-Jobs are counted by state, exactly. What is said about runs is of those that ended in the window. They have been
+Jobs are counted by state, exactly up to MOST_JOBS of an environment. What is said about runs is of those that ended in the window. They have been
 counted by slots of time (`jobs.slots`), so that the answer costs the same however long the history is; a few
 thousand runs are read themselves, and so is what has not been counted yet and the edges of the window, at most the
 newest MOST_RUNS (`runs_sampled` says where there were more).
@@ -28,9 +28,11 @@ MOST_RUNS = 100_000  # that are read themselves
 MOST_EXACT = 2_000  # runs of a window that are read although they are counted, for the sake of exact percentiles
 MOST_EVENTS = 20_000  # among which they may be
 _NEAR = 5_000  # events not counted yet: reading them costs less than finding those of a window
+MOST_JOBS = 100_000  # that are counted one by one; of more, the database's statistics tell how many
 PERCENTILES = (50, 95, 99)
 _Part = tuple[EndedFilter, int, int]  # runs that match, of events in (after, until]
 _ENDS = [EventType.CANCELLED, EventType.COMPLETED, EventType.FAILED]
+_COUNT = "(SELECT count(*) FROM (SELECT 1 {part} {most}) AS counted)"
 _THROUGH_RUNS = """
 FROM jobs_job WHERE status = '{status}' AND {where}
   AND id IN (SELECT job_id FROM jobs_execution WHERE status = '{status}' AND {where})
@@ -39,11 +41,12 @@ FROM jobs_job WHERE status = '{status}' AND {where}
 
 def job_stats(wanted: JobFilter) -> dict[str, Any]:
     """S4's fields and ours. The window is of the jobs as in a list, and of the ends of the runs."""
-    counts = jobs_by_state(wanted)
+    counts, estimated = counted_jobs(wanted)
     runs = _runs_of(_ended(wanted))
     return {
         "total": sum(counts.values()),
         **counts,
+        "jobs_estimated": estimated,
         **runs.told(),
         "runs_sampled": runs.sampled,
         "percentiles_rounded": runs.rounded,
@@ -176,7 +179,13 @@ def _bounds(ended: EndedFilter) -> tuple[int | None, int | None]:
 
 
 def jobs_by_state(wanted: JobFilter) -> dict[str, int]:
-    """How many jobs are in each state. Where only environments are asked for, by indexes alone."""
+    """How many jobs are in each state."""
+    return counted_jobs(wanted)[0]
+
+
+def counted_jobs(wanted: JobFilter) -> tuple[dict[str, int], bool]:
+    """How many jobs are in each state, and whether some of it is an estimate. Where only environments are asked for,
+    by indexes alone."""
     if wanted == JobFilter(environment_ids=wanted.environment_ids):
         return _counted_by_indexes(wanted.environment_ids)
     jobs = matching(wanted)
@@ -185,7 +194,7 @@ def jobs_by_state(wanted: JobFilter) -> dict[str, int]:
     first, *others = [part.values_list("status").annotate(Count("pk")).order_by() for part in parts]
     for status, count in first.union(*others, all=True) if others else first:
         counts[status] += count
-    return counts
+    return counts, False
 
 
 def _parts_of_window(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Job]]:
@@ -205,20 +214,31 @@ def _parts_of_window(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Jo
     return parts
 
 
-def _counted_by_indexes(environment_ids: frozenset[int] | None) -> dict[str, int]:
-    """In one statement, so that all counts are of one moment. No index knows `completed`: it is what is left."""
+def _counted_by_indexes(environment_ids: frozenset[int] | None) -> tuple[dict[str, int], bool]:
+    """In one statement, so that all counts are of one moment. No index knows `completed`: it is what is left.
+
+    On PostgreSQL, where tables grow large, at most MOST_JOBS of each are counted; of more, its statistics tell how many.
+    """
     where = "TRUE" if environment_ids is None else f"environment_id IN ({_marks(environment_ids) or 'NULL'})"
     parts = {"total": f"FROM jobs_job WHERE {where}"}
     for status in RARE_STATUSES:
         parts[status] = f"FROM jobs_job WHERE {where} AND rare_status = '{status}'"
     for status in (JobStatus.QUEUED, JobStatus.RUNNING):
         parts[status] = _THROUGH_RUNS.format(status=status, where=where)
-    values = sorted(environment_ids or ()) * (len(parts) + 2)
+    values = sorted(environment_ids or ())
+    bounded = connection.vendor == "postgresql"
+    most = f"LIMIT {MOST_JOBS + 1}" if bounded else ""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {', '.join(f'(SELECT count(*) {part})' for part in parts.values())}", values)
+        counts = ", ".join(_COUNT.format(part=part, most=most) for part in parts.values())
+        cursor.execute(f"SELECT {counts}", values * (len(parts) + 2))
         found = dict(zip(parts, cursor.fetchone(), strict=True))
-    completed = found.pop("total") - sum(found.values())
-    return {str(status): found.get(status, completed) for status in JobStatus}
+        more = [name for name, count in found.items() if bounded and count > MOST_JOBS]
+        for name in more:
+            part = parts[name]
+            cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 {part}", values * part.count(where))
+            found[name] = max(MOST_JOBS + 1, round(cursor.fetchone()[0][0]["Plan"]["Plan Rows"]))
+    completed = max(found.pop("total") - sum(found.values()), 0)
+    return {str(status): found.get(status, completed) for status in JobStatus}, bool(more)
 
 
 def _marks(values: Collection[object]) -> str:

@@ -161,6 +161,10 @@ STATS = obj(
     {
         "total": COUNT,
         **{str(status): {**COUNT, "description": "jobs"} for status in JobStatus},
+        "jobs_estimated": {
+            **FLAG,
+            "description": "jobs are more than 100 000: `total` and what it is made of are an estimate",
+        },
         "runs": {**COUNT, "description": "runs that ended in the window"},
         "runs_completed": COUNT,
         "runs_failed": COUNT,

@@ -29,6 +29,7 @@ class JobStats(Result):
     failed: int
     cancelled: int
     paused: int
+    jobs_estimated: bool
     runs: int
     runs_completed: int
     runs_failed: int
