@@ -1,6 +1,7 @@
-"""The …-many calls that are too large for a request, in a thread of the scheduler's process.
+"""What a scheduler's process does beside scheduling, a thread each: …-many calls too large for a request, and counting runs.
 
-Any number of schedulers may run at once: an operation is taken in the database (`jobs.operations.many`).
+Any number of schedulers may run at once: an operation is taken in the database (`jobs.operations.many`), and the
+position of the count is a lock (`jobs.tally`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import threading
 
 from django.db import InterfaceError, OperationalError, connection
 
+from jobs import tally
 from jobs.operations import many
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
+COUNT_SECONDS = 2.0  # between two counts: statistics read so much themselves
 
 
 def go_on(stopped: threading.Event) -> None:
@@ -29,6 +32,19 @@ def go_on(stopped: threading.Event) -> None:
             # Dying quietly, this would leave operations undone until the next start.
             logger.exception("an operation cannot go on, trying again")
             pause = _after_a_failure()
+    connection.close()
+
+
+def count_runs(stopped: threading.Event) -> None:
+    """Until `stopped`: count what has ended, every few seconds."""
+    while not stopped.wait(COUNT_SECONDS):
+        try:
+            tally.bring_up_to_date()
+        except (OperationalError, InterfaceError):  # as above
+            connection.close()
+        except Exception:
+            logger.exception("runs cannot be counted, trying again")
+            connection.close()
     connection.close()
 
 

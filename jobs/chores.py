@@ -18,7 +18,7 @@ from core.clock import database_now
 from core.times import EPOCH
 from executors import caching
 from executors.sessions import counting
-from jobs import extensions
+from jobs import extensions, slots
 from jobs.lifecycle.prune import prune
 from jobs.models import Chore
 from jobs.operations import idempotency, many
@@ -51,6 +51,7 @@ def _prune_in_turn() -> None:
         counting.prune()
         many.prune()
         if settings.RETENTION_DAYS > 0:  # 0: everything is kept
+            slots.prune(timedelta(days=settings.RETENTION_DAYS))
             done = prune(timedelta(days=settings.RETENTION_DAYS), seconds=PRUNE_SECONDS)
             logger.info(
                 "pruned %d jobs, %d runs, %d events older than %d days%s",

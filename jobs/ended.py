@@ -26,6 +26,7 @@ class EndedRun(NamedTuple):
 
     event_id: int
     product_id: int
+    environment_id: int
     namespace: str
     status: str
     attempt: int
@@ -44,7 +45,7 @@ WHERE v.id > %s AND v.id <= %s AND v.number IS NOT NULL AND v.type IN ('job.comp
   AND e.status IN ('completed', 'failed') AND e.run_started_at IS NOT NULL AND e.finished_at IS NOT NULL
 """
 _ENDED = """
-SELECT v.id, e.product_id, e.namespace, e.status, e.attempt, e.retry_count, e.losses,
+SELECT v.id, e.product_id, e.environment_id, e.namespace, e.status, e.attempt, e.retry_count, e.losses,
        {duration}, CASE WHEN {is_known} THEN {lateness} END, {ended}
 {which} {where}
 ORDER BY v.id {direction} LIMIT %s

@@ -2,34 +2,24 @@
 
 Whatever process answers, the numbers are the same: nothing is kept in memory. Gauges read open
 rows only. Counters are kept in a small table (`RunTally`) that each scrape first brings up to date
-from the outbox, in batches and for at most BUDGET_SECONDS, so that a scrape costs what happened
-since the one before, never the history; who does not scrape pays nothing.
+(`jobs.tally`), so that a scrape costs what happened since the counting before, never the history.
 """
 
 from __future__ import annotations
 
-import time
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
-from itertools import takewhile
+from datetime import datetime
 
-from django.db import transaction
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from core.clock import database_now
 from core.tenancy.models import Product
 from jobs import extensions, load
-from jobs.ended import EndedRun, ended_runs, last_event
-from jobs.models import Execution, Hold, JobEvent, RunTally, TallyPosition
+from jobs.models import Execution, Hold, RunTally
 from jobs.states import RunStatus
+from jobs.tally import DURATION_BOUNDS, LATENESS_BOUNDS, bring_up_to_date
 
-BATCH = 5_000  # events counted in one transaction
-BUDGET_SECONDS = 1.0
-SETTLED_AFTER = timedelta(seconds=5)  # younger events wait: one with a smaller id may not be committed yet
-DURATION_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)  # seconds
-LATENESS_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -39,60 +29,6 @@ def exposition() -> bytes:
     registry.register(_Collector(database_now()))
     text: bytes = generate_latest(registry)
     return text
-
-
-def bring_up_to_date() -> int:
-    """Count the runs that ended since the last time; how many events are left for the next."""
-    position, _ = TallyPosition.objects.get_or_create(pk=1)
-    counted, deadline, more = position.event_id, time.monotonic() + BUDGET_SECONDS, True
-    while more and time.monotonic() < deadline:
-        counted, more = _count_batch()
-    return max(last_event() - counted, 0)
-
-
-def _count_batch() -> tuple[int, bool]:
-    """One batch: up to which event runs are counted now, and whether there may be more.
-
-    The lock on the position keeps two scrapes from counting the same runs twice.
-    """
-    with transaction.atomic():
-        position = TallyPosition.objects.select_for_update().get(pk=1)
-        settled_before = database_now() - SETTLED_AFTER
-        events = JobEvent.objects.filter(id__gt=position.event_id).order_by("id").values_list("id", "at")[:BATCH]
-        settled = [event_id for event_id, _ in takewhile(lambda event: event[1] <= settled_before, events)]
-        if not settled:
-            return position.event_id, False
-        _add(ended_runs(position.event_id, settled[-1], limit=BATCH))
-        TallyPosition.objects.filter(pk=1).update(event_id=settled[-1])
-        return settled[-1], len(settled) == BATCH
-
-
-def _add(runs: Iterable[EndedRun]) -> None:
-    """Add runs to their rows of the table."""
-    tallies = {(tally.product_id, tally.namespace, tally.outcome): tally for tally in RunTally.objects.all()}
-    changed: dict[tuple[int, str, str], RunTally] = {}
-    for run in runs:
-        key = (run.product_id, run.namespace, run.status)
-        tally = tallies.get(key)
-        if tally is None:
-            tally = tallies[key] = RunTally(product_id=key[0], namespace=key[1], outcome=key[2])
-        changed[key] = tally
-        tally.runs += 1
-        tally.retries += run.retry_count
-        tally.losses += run.losses
-        tally.duration_ms += run.duration_ms
-        _into_bucket(tally.duration_buckets, DURATION_BOUNDS, run.duration_ms)
-        if run.lateness_ms is not None:
-            tally.lateness_ms += run.lateness_ms
-            _into_bucket(tally.lateness_buckets, LATENESS_BOUNDS, run.lateness_ms)
-    for tally in changed.values():
-        tally.save()
-
-
-def _into_bucket(buckets: list[int], bounds: Sequence[float], milliseconds: int) -> None:
-    if not buckets:
-        buckets.extend([0] * (len(bounds) + 1))
-    buckets[bisect_left(bounds, milliseconds / 1000)] += 1
 
 
 class _Collector:

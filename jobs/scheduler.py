@@ -61,6 +61,7 @@ class SchedulerThread(threading.Thread):
         self._ear.start()
         threading.Thread(target=recompute_now_and_then, args=[self._stopped], name="recompute", daemon=True).start()
         threading.Thread(target=background.go_on, args=[self._stopped], name="operations", daemon=True).start()
+        threading.Thread(target=background.count_runs, args=[self._stopped], name="tally", daemon=True).start()
         logger.info("scheduler started")
         while not self._stopped.is_set():
             try:

@@ -161,6 +161,10 @@ STATS = obj(
     {
         "total": COUNT,
         **{str(status): {**COUNT, "description": "jobs"} for status in JobStatus},
+        "jobs_estimated": {
+            **FLAG,
+            "description": "jobs are more than 100 000: `total` and what it is made of are an estimate",
+        },
         "runs": {**COUNT, "description": "runs that ended in the window"},
         "runs_completed": COUNT,
         "runs_failed": COUNT,
@@ -170,7 +174,14 @@ STATS = obj(
         "avg_retry_count": {"type": ["number", "null"], "minimum": 0},
         "duration_ms": _PERCENTILES,
         "lateness_ms": _PERCENTILES,
-        "runs_sampled": {**FLAG, "description": "only the newest runs of the window were looked at"},
+        "runs_sampled": {
+            **FLAG,
+            "description": "only the newest of the runs that are not counted by time yet were looked at",
+        },
+        "percentiles_rounded": {
+            **FLAG,
+            "description": "percentiles are within 2.5 % (or 1 ms) of a value that occurred",
+        },
     }
 )
 _BUCKET = obj(
@@ -191,6 +202,10 @@ SERIES = obj(
         "interval": DURATION,
         "buckets": list_of(_BUCKET),
         "runs_sampled": {**FLAG, "description": "percentiles are of an even sample of the runs; counts are of all"},
+        "percentiles_rounded": {
+            **FLAG,
+            "description": "percentiles are within 2.5 % (or 1 ms) of a value that occurred",
+        },
     }
 )
 

@@ -17,10 +17,12 @@ import pytest
 from django.db import connection
 
 from benchmarks.stored_runs import PLACES, store
+from core import clock
 from core.clock import database_now
 from core.tenancy.models import Environment
 from core.times import to_ms
-from jobs import fsck
+from jobs import fsck, tally
+from jobs.ended import ORDER_SLACK
 from jobs.lifecycle.rows import open_runs
 from jobs.models import Execution, Job
 from jobs.operations.explain import explain
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 RUNS = 20_000
 LIMIT = 20
-_READ = re.compile(r"\bjobs_(job|execution|jobevent)\b")
+_READ = re.compile(r"\bjobs_(job|execution|jobevent|runslot)\b")
 # PostgreSQL's and SQLite's words for a table that is read from end to end.
 _WHOLE = re.compile(
     r"Seq Scan on jobs_(?:job|execution|jobevent)\b|\bSCAN (?:jobs_(?:job|execution|jobevent)|[evje])$", re.MULTILINE
@@ -174,6 +176,28 @@ def test_statistics_and_series_read_the_events_of_their_window(stored: Stored, n
     assert shown["runs"] == sum(bucket["runs"] for bucket in series["buckets"])
     assert whole_tables(seen) == []
     assert not [plan for plan in seen if "event_seq_once_per_job" in plan], "events are looked for by their run"
+
+
+def test_statistics_of_counted_runs_read_slots_by_an_index(stored: Stored) -> None:
+    ended = Execution.objects.filter(environment_id__in=stored.here, status__in=["completed", "failed"]).count()
+    with clock.shift(ORDER_SLACK):
+        while tally.bring_up_to_date():
+            pass
+    if connection.vendor == "postgresql":
+        with connection.cursor() as sql:
+            sql.execute("ANALYZE jobs_runslot")
+    since, until = stored.now - timedelta(days=40), stored.now
+    with plans() as seen, bounded_reading():
+        assert job_stats(stored.wanted())["runs"] == ended
+        window = job_stats(stored.wanted(since=since, until=until))
+        everywhere = JobFilter(environment_ids=None)
+        run_series(everywhere, since=since, until=until, interval=86_400_000)
+    assert 0 < window["runs"] <= ended
+    of_slots = [plan for plan in seen if "jobs_runslot" in plan]
+    assert len(of_slots) == 3
+    assert not [plan for plan in of_slots if "Seq Scan on jobs_runslot" in plan or "SCAN jobs_runslot\n" in plan]
+    assert whole_tables([plan for plan in seen if "FROM jobs_jobevent" in plan]) == []
+    assert not [plan for plan in seen if "event_seq_once_per_job" in plan], seen
 
 
 def test_all_that_ever_ran_is_counted_without_looking_for_events_by_their_run(stored: Stored) -> None:

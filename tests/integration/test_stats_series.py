@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from core.clock import database_now
@@ -70,6 +71,7 @@ def test_runs_stand_in_the_interval_in_which_they_ended() -> None:
         "to": NOON + 2 * HOUR,
         "interval": HOUR,
         "runs_sampled": False,
+        "percentiles_rounded": False,
         "buckets": [
             {"start": NOON - HOUR, **empty, "duration_ms": nothing, "lateness_ms": nothing},
             {
@@ -175,3 +177,18 @@ def test_every_state_of_jobs_is_counted_alike_with_indexes_and_without() -> None
         assert stats.jobs_by_state(JobFilter(environment_ids=ids, namespace="noop")) == expected
     for ids in (frozenset[int](), frozenset({place.pk + 1})):
         assert stats.jobs_by_state(JobFilter(environment_ids=ids)) == dict.fromkeys(expected, 0)
+
+
+def test_more_jobs_than_are_counted_are_estimated_and_the_answer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        complete(claim_one(new_job()))
+    fail(claim_one(new_job()))
+    place = JobFilter(environment_ids=frozenset({environment().pk}))
+    assert Api().get("/v1/jobs/stats").json()["jobs_estimated"] is False
+    monkeypatch.setattr(stats, "MOST_JOBS", 4)
+
+    counts, estimated = stats.counted_jobs(place)
+
+    assert estimated is (connection.vendor == "postgresql")
+    assert counts["failed"] == 1
+    assert sum(counts.values()) >= 5 if estimated else counts["completed"] == 5

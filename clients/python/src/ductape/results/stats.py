@@ -29,6 +29,7 @@ class JobStats(Result):
     failed: int
     cancelled: int
     paused: int
+    jobs_estimated: bool
     runs: int
     runs_completed: int
     runs_failed: int
@@ -39,6 +40,7 @@ class JobStats(Result):
     duration_ms: Percentiles
     lateness_ms: Percentiles
     runs_sampled: bool
+    percentiles_rounded: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +65,4 @@ class JobSeries(Result):
     interval: int
     buckets: tuple[Bucket, ...]
     runs_sampled: bool
+    percentiles_rounded: bool
