@@ -1,7 +1,8 @@
 """Statistics of jobs and of runs, for one call of the API. Reads only.
 
-Jobs are counted by state, exactly up to MOST_JOBS of an environment. What is said about runs is of those that ended in the window. They have been
-counted by slots of time (`jobs.slots`), so that the answer costs the same however long the history is; a few
+Jobs are counted by state, exactly up to MOST_JOBS of an environment, or of a window with at most MOST_WINDOW_EVENTS;
+beyond that the answer is an estimate, and says so. What is said about runs is of those that ended in the window. They
+have been counted by slots of time (`jobs.slots`), so that the answer costs the same however long the history is; a few
 thousand runs are read themselves, and so is what has not been counted yet and the edges of the window, at most the
 newest MOST_RUNS (`runs_sampled` says where there were more).
 """
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from core.times import from_ms, later, to_ms
 from jobs import slots
@@ -29,6 +30,7 @@ MOST_EXACT = 2_000  # runs of a window that are read although they are counted, 
 MOST_EVENTS = 20_000  # among which they may be
 _NEAR = 5_000  # events not counted yet: reading them costs less than finding those of a window
 MOST_JOBS = 100_000  # that are counted one by one; of more, the database's statistics tell how many
+MOST_WINDOW_EVENTS = 20_000  # by which the jobs of a window are found; of more, every so many stand for the others
 PERCENTILES = (50, 95, 99)
 _Part = tuple[EndedFilter, int, int]  # runs that match, of events in (after, until]
 _ENDS = [EventType.CANCELLED, EventType.COMPLETED, EventType.FAILED]
@@ -189,21 +191,25 @@ def counted_jobs(wanted: JobFilter) -> tuple[dict[str, int], bool]:
     if wanted == JobFilter(environment_ids=wanted.environment_ids):
         return _counted_by_indexes(wanted.environment_ids)
     jobs = matching(wanted)
-    parts = [jobs] if wanted.since is None else _parts_of_window(wanted, jobs)
+    parts, every = ([jobs], 1) if wanted.since is None else _parts_of_window(wanted, jobs)
     counts = dict.fromkeys(map(str, JobStatus), 0)
     first, *others = [part.values_list("status").annotate(Count("pk")).order_by() for part in parts]
     for status, count in first.union(*others, all=True) if others else first:
-        counts[status] += count
-    return counts, False
+        counts[status] += count * every if status in FINAL else count
+    return counts, every > 1
 
 
-def _parts_of_window(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Job]]:
-    """The same jobs in parts that are found without reading those outside of the window, none of them twice.
+def _parts_of_window(wanted: JobFilter, jobs: QuerySet[Job]) -> tuple[list[QuerySet[Job]], int]:
+    """The same jobs in parts that are found without reading those outside of the window, none of them twice; and of how
+    many that are final one is among them.
 
     A job that is final is told of by an event of the moment at which it, or its last run, ended.
     """
     after, until = events_between(wanted.since, _end(wanted))
+    every = max(1, -(-(until - after) // MOST_WINDOW_EVENTS))
     ends = JobEvent.objects.filter(id__gt=after, id__lte=until).filter(Q(type__in=_ENDS) | Q(status__in=sorted(FINAL)))
+    if every > 1:
+        ends = ends.annotate(place=F("id") % every).filter(place=0)
     parts = [
         jobs.filter(status__in=sorted(FINAL), pk__in=ends.values("job_id")),
         jobs.filter(rare_status__in=[JobStatus.PAUSED, JobStatus.SCHEDULED]),
@@ -211,7 +217,7 @@ def _parts_of_window(wanted: JobFilter, jobs: QuerySet[Job]) -> list[QuerySet[Jo
     for status, run_status in ((JobStatus.QUEUED, RunStatus.QUEUED), (JobStatus.RUNNING, RunStatus.RUNNING)):
         runs = Execution.objects.filter(status=run_status)
         parts.append(jobs.filter(status=status, pk__in=runs.values("job_id")))
-    return parts
+    return parts, every
 
 
 def _counted_by_indexes(environment_ids: frozenset[int] | None) -> tuple[dict[str, int], bool]:

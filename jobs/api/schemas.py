@@ -163,7 +163,7 @@ STATS = obj(
         **{str(status): {**COUNT, "description": "jobs"} for status in JobStatus},
         "jobs_estimated": {
             **FLAG,
-            "description": "jobs are more than 100 000: `total` and what it is made of are an estimate",
+            "description": "jobs are more than 100 000, or the window has more than 20 000 events: `total` and what it is made of are an estimate",
         },
         "runs": {**COUNT, "description": "runs that ended in the window"},
         "runs_completed": COUNT,

@@ -192,3 +192,20 @@ def test_more_jobs_than_are_counted_are_estimated_and_the_answer_says_so(monkeyp
     assert estimated is (connection.vendor == "postgresql")
     assert counts["failed"] == 1
     assert sum(counts.values()) >= 5 if estimated else counts["completed"] == 5
+
+
+def test_of_a_window_with_very_many_events_every_so_many_jobs_stand_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(40):
+        complete(claim_one(new_job()))
+    waiting = new_job({"start_at": 4_000_000_000_000})
+    since = to_ms(waiting.created_at) - 3_600_000
+    path = f"/v1/jobs/stats?from={since}&to=4000000000000"
+    exact = Api().get(path).json()
+    assert (exact["completed"], exact["scheduled"], exact["jobs_estimated"]) == (40, 1, False)
+    monkeypatch.setattr(stats, "MOST_WINDOW_EVENTS", 10)
+    told = Api().get(path).json()
+    assert (told["scheduled"], told["jobs_estimated"]) == (1, True)
+    assert 30 <= told["completed"] <= 50
+    assert told["total"] == told["completed"] + 1
