@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 import pytest
 
 from core import failpoints, shortcache
+
+# A shell's background job ignores Ctrl-C, and would hand that on to every process that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LOCAL_FAMILIES = {socket.AF_INET, socket.AF_INET6}
 
