@@ -21,6 +21,7 @@ TOLD = {
         "Ductape Jobs, history of the longest job",
         "Ductape Jobs, stats, everything",
     ),
+    "P10": ("2 workers", "the same beside one that takes each request and never answers"),
     "P11": (
         "Ductape Jobs, 1 worker, up to 1000 at once",
         "`make up` in an empty folder, after installation: its first job is completed",
