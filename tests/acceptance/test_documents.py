@@ -72,11 +72,14 @@ def served(house: System, push: FirebaseServer) -> System:
 
 
 @pytest.fixture
-def managed(house: System) -> Managed:
-    """The system, S4's product, and a key of it."""
+def managed(house: System) -> Iterator[Managed]:
+    """The system, S4's product, and a key of it. The examples have a product of that name, too: it is left empty."""
     put_catalog(house, MANAGED)
     key = done(house.call("POST", "/v1/keys", {"name": "service", "product": MANAGED, "scopes": SCOPES}), 201)
-    return Managed(house, key["key"])
+    yield Managed(house, key["key"])
+    done(house.call("POST", "/v1/jobs/delete-many", {"product": MANAGED, "force": True}))
+    empty: dict[str, Any] = {"envs": [{"slug": "prd"}], "apps": []}
+    done(house.call("PUT", f"/v1/products/{MANAGED}/catalog?prune=true", empty))
 
 
 def put_catalog(house: System, product: str, **more: Any) -> None:
