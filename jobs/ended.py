@@ -51,6 +51,17 @@ SELECT v.id, e.product_id, e.environment_id, e.namespace, e.status, e.attempt, e
 ORDER BY v.id {direction} LIMIT %s
 """
 _COUNTED = "SELECT ({ended} - %s) / %s AS place, e.status, count(*) {which} {where} GROUP BY place, e.status"
+# No row names the recursive table but its own FROM, so that both databases take it.
+_OLDER = "(SELECT at FROM jobs_jobevent WHERE id >= (low + high) / 2 ORDER BY id LIMIT 1) < %s"
+_FIRST_AT = """
+WITH RECURSIVE half(low, high) AS (
+  SELECT min(id), max(id) + 1 FROM jobs_jobevent
+  UNION ALL
+  SELECT CASE WHEN {older} THEN (low + high) / 2 + 1 ELSE low END, CASE WHEN {older} THEN high ELSE (low + high) / 2 END
+  FROM half WHERE low < high
+)
+SELECT low FROM half WHERE low >= high
+"""
 _IS_KNOWN = "e.trigger <> 'retry' AND e.due_at <= e.run_started_at"  # as Execution.first_due_at
 
 
@@ -132,19 +143,11 @@ def last_event() -> int:
 
 
 def first_event_at(moment: datetime) -> int:
-    """The id from which on events are not older than the moment: a search by halves, a probe each."""
-    low = JobEvent.objects.order_by("id").values_list("id", flat=True).first()
-    if low is None:
-        return 1
-    high = last_event() + 1
-    while low < high:
-        middle = (low + high) // 2
-        probe = JobEvent.objects.filter(id__gte=middle).order_by("id").values_list("id", "at").first()
-        if probe is None or probe[1] >= moment:
-            high = middle
-        else:
-            low = probe[0] + 1
-    return low
+    """The id from which on events are not older than the moment: a search by halves within the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST_AT.format(older=_OLDER), [_adapted(moment)] * 2)
+        found = cursor.fetchone()
+    return found[0] if found else 1
 
 
 def _milliseconds(start: str, end: str) -> str:
