@@ -205,6 +205,7 @@ def test_of_a_window_with_very_many_events_every_so_many_jobs_stand_for_the_othe
     exact = Api().get(path).json()
     assert (exact["completed"], exact["scheduled"], exact["jobs_estimated"]) == (40, 1, False)
     monkeypatch.setattr(stats, "MOST_WINDOW_EVENTS", 10)
+    monkeypatch.setattr(stats, "SAMPLED_EVENTS", 10)
     told = Api().get(path).json()
     assert (told["scheduled"], told["jobs_estimated"]) == (1, True)
     assert 30 <= told["completed"] <= 50
