@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 from django.db.models import Q, Subquery
 
@@ -35,6 +36,7 @@ def bucket_of(milliseconds: int) -> int:
     return 0 if milliseconds <= 0 else 1 + int(math.log(milliseconds, GROWTH) + 1e-9)
 
 
+@lru_cache(maxsize=4096)
 def middle_of(bucket: int) -> int:
     """The milliseconds that stand for a bucket."""
     if bucket == 0:
