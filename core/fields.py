@@ -13,8 +13,8 @@ from django.http import QueryDict
 
 from core.errors import FieldError, Invalid
 
-_MOST_NAMED = 20  # unknown fields told in one answer; a body of a million typos is not echoed
-_LONGEST_NAME = 100  # characters of an unknown field's name that are echoed
+MOST_NAMED = 20  # unknown fields told in one answer; a body of a million typos is not echoed
+LONGEST_NAME = 100  # characters of an unknown field's name that are echoed
 
 
 def dotted(prefix: str, name: object) -> str:
@@ -25,7 +25,7 @@ def dotted(prefix: str, name: object) -> str:
 def nearest(name: str, known: Collection[str], *, alike: float = 0.6) -> str | None:
     """The known name that `name` is probably a misspelling of, or None. `alike` in (0, 1]: how near it must be."""
     lowered = {candidate.lower().replace("_", ""): candidate for candidate in known}
-    matches = get_close_matches(name.lower().replace("_", "")[:_LONGEST_NAME], lowered, n=1, cutoff=alike)
+    matches = get_close_matches(name.lower().replace("_", "")[:LONGEST_NAME], lowered, n=1, cutoff=alike)
     return str(lowered[matches[0]]) if matches else None  # of an enumeration: the word alone
 
 
@@ -34,7 +34,7 @@ def suggestion(name: str, known: Collection[str]) -> str:
     meant = nearest(name, known)
     if meant is not None:
         return f"did you mean {meant!r}?"
-    return "known: " + ", ".join(sorted(known)) if known else "nothing is known here"
+    return "known: " + ", ".join(sorted(known)) if known else "there are none here"
 
 
 def not_one_of(given: str, choices: Collection[str]) -> str:
@@ -48,10 +48,10 @@ def unknown_fields(data: Mapping[str, Any], known: Collection[str], prefix: str 
     """One `unknown_field` for each key of `data` that is not in `known` (at most 20)."""
     if data.keys() <= (known if isinstance(known, (set, frozenset)) else set(known)):
         return []
-    unknown = [str(name) for name in data if name not in known][:_MOST_NAMED]
+    unknown = [str(name) for name in data if name not in known][:MOST_NAMED]
     return [
         FieldError(
-            dotted(prefix, name[:_LONGEST_NAME]), "unknown_field", f"there is no such field: {suggestion(name, known)}"
+            dotted(prefix, name[:LONGEST_NAME]), "unknown_field", f"there is no such field: {suggestion(name, known)}"
         )
         for name in unknown
     ]

@@ -6,7 +6,8 @@ A view sets `body_limit` (bytes) where its bodies may be larger than usual.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import IO, Any
 
 from django.conf import settings
@@ -18,7 +19,8 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from core import strictjson
-from core.errors import Invalid, TooLarge
+from core.errors import FieldError, Invalid, TooLarge
+from core.fields import LONGEST_NAME, MOST_NAMED
 
 _PIECE = 256 * 1024
 
@@ -98,10 +100,31 @@ def an_object(value: Any) -> dict[str, Any]:
     return value
 
 
-def body_of(request: Request) -> dict[str, Any]:
-    """The body of a request as an object; none, or an empty one, is `{}`."""
+def body_of(request: Request, *, parameters: Collection[str] = ()) -> dict[str, Any]:
+    """The body of a request as an object; none, or an empty one, is `{}`.
+
+    Raises Invalid where the address has a parameter other than those: a `?dry_run=true` of a call that reads it in the
+    body would be passed over, and the call carried out.
+    """
+    told = "this call has no such parameter: what it is told stands in its body"
+    _refuse([name for name in request.query_params if name not in parameters], told)
+    return _data(request)
+
+
+def without_body(request: Request) -> None:
+    """Raise Invalid where a call that takes no body has one that says something."""
+    _refuse(_data(request), "this call takes no body: what it is told are parameters of its address, as in ?force=true")
+
+
+def _data(request: Request) -> dict[str, Any]:
     data = request.data
     return data if type(data) is dict else {}  # an empty form is a kind of dict, too
+
+
+def _refuse(names: Iterable[str], told: str) -> None:
+    errors = [FieldError(str(name)[:LONGEST_NAME], "unknown_field", told) for name in islice(names, MOST_NAMED)]
+    if errors:
+        raise Invalid.fields(errors)
 
 
 def _drain(stream: IO[Any]) -> None:

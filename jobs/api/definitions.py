@@ -14,7 +14,7 @@ from core.openapi import ANY_OBJECT, COUNT, DURATION, TEXT, TIME, Schema, list_o
 from core.tenancy import scopes
 from core.tenancy.auth import Principal, principal_of
 from core.tenancy.models import Product
-from core.tenancy.parsing import body_of
+from core.tenancy.parsing import body_of, without_body
 from core.tenancy.visibility import visible_product
 from core.times import to_ms
 from jobs.api.parameters import FORCE
@@ -175,6 +175,7 @@ class DefinitionView(APIView):
     )
     def delete(self, request: Request, product: str, tag: str) -> Response:
         """Refused while unfinished jobs have it, unless `force` cancels them."""
+        without_body(request)
         query = Query(request.query_params, {"force"})
         force = query.flag("force") or False
         query.done()

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import FieldError, NotFound
+from core.fields import parameters
 from core.openapi import TEXT, obj, ref
 from core.tenancy import scopes
 from core.tenancy.auth import Principal, principal_of
@@ -41,6 +42,7 @@ class HoldView(APIView):
     @extend_schema(operation_id="holds_list", summary="List holds", tags=["maintenance"], responses={200: ref("Holds")})
     def get(self, request: Request, product: str) -> Response:
         """What is held."""
+        parameters(request.query_params, ())
         principal = principal_of(request)
         return Response(_shown(principal, visible_product(principal, product)))
 

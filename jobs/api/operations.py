@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.errors import NotFound
+from core.fields import parameters
 from core.ids import decode, encode
 from core.openapi import COUNT, FLAG, TEXT, TIME, list_of, nullable, obj, one_of, ref
 from core.tenancy import scopes
@@ -53,6 +54,7 @@ class OperationView(APIView):
     )
     def get(self, request: Request, operation_id: str) -> Response:
         """What a …-many call has done so far."""
+        parameters(request.query_params, ())
         return Response(_shape(_visible(principal_of(request), operation_id)))
 
 

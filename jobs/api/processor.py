@@ -92,7 +92,7 @@ class ScheduleView(APIView):
         query.done()
         if wait:
             require(principal, scopes.JOBS_READ)  # the job that is answered shows its result
-        body = body_of(request)
+        body = body_of(request, parameters={"wait"})
         key = idempotency_key(request.META.get("HTTP_IDEMPOTENCY_KEY"), body)
         done = schedule({**body, "idempotency_key": key}, principal=principal)
         answer = _waited(done, wait) if wait else done.as_dict()

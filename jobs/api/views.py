@@ -16,7 +16,7 @@ from core.ids import decode
 from core.openapi import TEXT, Schema, obj, ref
 from core.tenancy import scopes
 from core.tenancy.auth import Principal, principal_of
-from core.tenancy.parsing import body_of
+from core.tenancy.parsing import body_of, without_body
 from core.tenancy.visibility import sees
 from executors.catalog.reading import Problems, Reader
 from jobs import queries
@@ -118,6 +118,7 @@ class JobView(APIView):
     )
     def delete(self, request: Request, job_id: str) -> Response:
         """The job and its history are gone. Refused while it runs, unless `force` cancels it first."""
+        without_body(request)
         query = Query(request.query_params, {"force"})
         force = query.flag("force") or False
         query.done()

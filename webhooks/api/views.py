@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from core.openapi import FLAG, TEXT, ref
 from core.tenancy import scopes
 from core.tenancy.auth import principal_of
-from core.tenancy.parsing import body_of
+from core.tenancy.parsing import body_of, without_body
 from core.tenancy.visibility import bare_tag
 from executors.catalog.reading import Problems, Reader
 from jobs.api.parameters import limit_and_offset
@@ -97,6 +97,7 @@ class WebhookView(APIView):
     def delete(self, request: Request, webhook_id: str) -> Response:
         """It is told nothing more; its deliveries are gone with it."""
         Query(request.query_params, ()).done()
+        without_body(request)
         endpoints.delete(principal_of(request), webhook_id)
         return Response(status=204)
 

@@ -23,7 +23,7 @@ from core.openapi import ref
 from core.tenancy import audit, keys, scopes
 from core.tenancy.auth import Principal, principal_of
 from core.tenancy.models import ApiKey, Environment, Product
-from core.tenancy.parsing import body_of
+from core.tenancy.parsing import body_of, without_body
 from core.tenancy.visibility import visible_environments, visible_product, visible_products
 from core.times import parse_time, to_ms, to_ms_or_none
 
@@ -81,6 +81,8 @@ class KeyView(APIView):
     @extend_schema(operation_id="keys_revoke", summary="Revoke an API key", tags=["keys"], responses={204: None})
     def delete(self, request: Request, key_id: int) -> Response:
         """From now on the key opens nothing. It stays in the list, as revoked."""
+        reject_unknown(request.query_params, frozenset())
+        without_body(request)
         principal = principal_of(request)
         key = visible_keys(principal).filter(pk=key_id).first() if key_id < 2**63 else None
         if key is None:

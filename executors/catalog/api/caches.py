@@ -16,6 +16,7 @@ from core.fields import parameters
 from core.openapi import ANY_OBJECT, COUNT, TEXT, TIME, Schema, list_of, nullable, obj, ref
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Product
+from core.tenancy.parsing import without_body
 from core.tenancy.visibility import visible_environments, visible_product
 from core.times import to_ms
 from executors import caching
@@ -154,6 +155,7 @@ class EntriesView(APIView):
     )
     def delete(self, request: Request, product: str, tag: str) -> Response:
         """Remove what is kept, the oldest 10 000 in one call: `cleared` is how many went. All is gone where it is 0."""
+        without_body(request)
         principal = principal_of(request)
         found = writable(request, product)
         cleared = caching.clear(self._entries(request, found, tag), f"{found.tag}/{tag}", actor=principal.name)

@@ -130,7 +130,7 @@ class ComponentView(OfAKind):
     def patch(self, request: Request, product: str, tag: str) -> Response:
         """Change the fields that are given; `null` takes one away. Connections and events that are not named stay."""
         found, force = writable(request, product, lock=True), force_of(request)
-        given = body_of(request)
+        given = body_of(request, parameters={"force"})
         if given.get("tag", tag) != tag:
             raise Invalid.field("tag", f"cannot be changed: make a new {self.kind.name}")
         component = self.found(found, tag)
@@ -160,7 +160,7 @@ class ConnectionView(OfAKind):
         self.unchanged(request, component)
         if not found.environments.filter(slug=env.replace("\x00", "")).exists():
             raise NotFound(f"product {found.tag!r} has no environment {env[:60]!r}", code="env_not_found")
-        entry = {**editing.component_entry(component), "envs": {env: body_of(request)}}
+        entry = {**editing.component_entry(component), "envs": {env: body_of(request, parameters={"force"})}}
         self.store(request, found, entry, f"envs.{env}", force=force)
         return Response(self.shown(request, found, tag)["envs"][env], headers={"ETag": etag_of(component)})
 

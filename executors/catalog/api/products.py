@@ -17,7 +17,7 @@ from core.openapi import ref
 from core.tenancy import scopes
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Environment, Product
-from core.tenancy.parsing import body_of
+from core.tenancy.parsing import body_of, without_body
 from core.tenancy.visibility import visible_environments, visible_products
 from core.times import to_ms
 from executors.catalog import editing
@@ -110,6 +110,8 @@ class ProductView(APIView):
     def delete(self, request: Request, product: str) -> Response:
         """The product with its whole catalog and keys; operator keys only, 409 while it has jobs."""
         principal = principal_of(request)
+        parameters(request.query_params, ())
+        without_body(request)
         if not principal.is_operator:
             raise Forbidden("only an operator key can delete a product")
         found = writable(request, product, lock=True)
@@ -198,6 +200,8 @@ class EnvironmentView(APIView):
     @transaction.atomic
     def delete(self, request: Request, product: str, env: str) -> Response:
         """The environment with the connections and secrets that are its own; 409 while it has jobs."""
+        parameters(request.query_params, ())
+        without_body(request)
         environment = _found(writable(request, product, lock=True), env)
         unchanged(request, lambda: etag_of_environment(environment))
         editing.remove_environment(environment, actor=principal_of(request).name)

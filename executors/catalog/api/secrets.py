@@ -13,7 +13,7 @@ from core.fields import parameters
 from core.openapi import ref
 from core.tenancy.auth import principal_of
 from core.tenancy.models import Product
-from core.tenancy.parsing import body_of
+from core.tenancy.parsing import body_of, without_body
 from executors.catalog import document, editing
 from executors.catalog.api.writing import (
     CHANGED,
@@ -101,6 +101,7 @@ class SecretView(APIView):
     @transaction.atomic
     def delete(self, request: Request, product: str, secret: str) -> Response:
         """Remove a secret's value for one environment (`env`), or the one for all; 409 where unfinished jobs use it."""
+        without_body(request)
         found = writable(request, product, lock=True)
         given = parameters(request.query_params, {"env", "force"})
         env, force = given.get("env"), flag(given, "force")

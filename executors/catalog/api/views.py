@@ -78,7 +78,7 @@ class CatalogView(APIView):
         given = parameters(request.query_params, {"dry_run", "prune", "force"})
         dry_run = flag(given, "dry_run")
         check_may_write(principal, product)
-        written = body_of(request)
+        written = body_of(request, parameters={"dry_run", "prune", "force"})
         if not written:
             detail = "the document says nothing: give at least one of product, name, envs, secrets and apps"
             raise Invalid(detail, code="nothing_to_change")

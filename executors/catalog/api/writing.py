@@ -14,6 +14,7 @@ from core.openapi import ref
 from core.tenancy import scopes
 from core.tenancy.auth import Principal, principal_of
 from core.tenancy.models import Product
+from core.tenancy.parsing import without_body
 from core.tenancy.visibility import visible_product, visible_products
 from executors.catalog import editing
 from executors.catalog.etags import check_match
@@ -51,6 +52,8 @@ def readable(request: Request, tag: str) -> Product:
 
 
 def force_of(request: Request) -> bool:
+    if request.method == "DELETE":
+        without_body(request)
     return flag(parameters(request.query_params, {"force"}), "force")
 
 
