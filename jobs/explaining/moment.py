@@ -142,7 +142,7 @@ def _clock_changed(facts: Facts, change: ClockChange) -> Explanation:
         reason, what = Reason.DST_GAP, f"{change.reading} does not exist in {tz}: the clock was put forward"
     else:
         reason, what = Reason.DST_OVERLAP, f"{change.reading} comes twice in {tz}, where the clock is put back"
-    instead = f"it runs at {when(job, change.runs_at)}" if change.runs_at is not None else "it does not run that day"
+    instead = f"it runs at {when(job, change.runs_at)}" if change.runs_at is not None else "no run takes its place"
     return Explanation(reason=reason, sentence=f"{what}; {instead}.", instead=change.runs_at)
 
 

@@ -14,10 +14,13 @@ _ENDS = {RunStatus.COMPLETED: "completed", RunStatus.FAILED: "failed", RunStatus
 
 
 def when(job: Job, moment: datetime) -> str:
-    """2026-03-08 03:00:00 America/New_York, with milliseconds where there are any."""
+    """2026-03-08 03:00:00 America/New_York, with milliseconds where there are any, and with its offset where the clock
+    shows that reading twice."""
     local = moment.astimezone(zone(job.tz))
     milliseconds = to_ms(moment) % 1000
-    return f"{local:%Y-%m-%d %H:%M:%S}{f'.{milliseconds:03}' if milliseconds else ''} {job.tz}"
+    twice = local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+    offset = local.isoformat()[-6:] if twice else ""
+    return f"{local:%Y-%m-%d %H:%M:%S}{f'.{milliseconds:03}' if milliseconds else ''}{offset} {job.tz}"
 
 
 def named(run: Execution) -> str:

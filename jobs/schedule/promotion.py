@@ -15,6 +15,7 @@ from jobs.schedule.model import Schedule
 from jobs.schedule.occurrences import count_occurrences, due_at, latest_occurrence, next_occurrence
 
 MOST_CAUGHT_UP = 1_000  # `misfire: all` runs no more than that many missed occurrences; older ones are missed
+LEAST_GRACE = timedelta(seconds=1)  # a scheduler looks once a second: what it comes to within that was not missed
 MOST_OPENED = 2  # a job has at most one run that is open and one that waits behind it
 
 
@@ -54,13 +55,13 @@ def plan_promotion(
 ) -> Plan:
     """Divide what is due at `now`: `next_run_at`, taken as it stands, and what follows it on the grid.
 
-    With `room`, no more runs than that. `at_once`: also of `misfire: all` nothing is left for later, `rest` has it. An occurrence is missed when it is `misfire_grace` late or more;
-    less is simply late. Costs the same however much was missed.
+    With `room`, no more runs than that. `at_once`: also of `misfire: all` nothing is left for later, `rest` has it. An occurrence is missed when it is `misfire_grace` late or more
+    (at least LEAST_GRACE); less is simply late. Costs the same however much was missed.
     """
     most = MOST_OPENED if room is None else min(room, MOST_OPENED)
     if not schedule.recurring:
         return Plan(run=(next_run_at,)[:most])
-    grace = timedelta(milliseconds=schedule.misfire_grace)
+    grace = max(timedelta(milliseconds=schedule.misfire_grace), LEAST_GRACE)
     due = _Due(schedule, next_run_at, job_id)
     due_until = due.last_due(now)
     late_until = due.last_due(now - grace)

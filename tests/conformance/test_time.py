@@ -53,10 +53,16 @@ def test_once_runs_the_latest_of_what_was_missed_and_tells_the_rest_in_one_row(t
 
 
 def test_skip_waits_for_the_next_and_tells_what_was_missed(time: Time) -> None:
-    job = down_for(time, HOUR, misfire="skip", misfire_grace=0)
+    job = down_for(time, HOUR + timedelta(seconds=2), misfire="skip", misfire_grace=0)
     promote_all()
     assert history(job) == [("completed", 1), ("missed", 60)]
     assert fresh(job).status == "scheduled"
+
+
+def test_what_a_scheduler_comes_to_within_a_second_is_not_missed_whatever_the_grace(time: Time) -> None:
+    job = down_for(time, MINUTE + timedelta(milliseconds=500), misfire="skip", misfire_grace=0)
+    promote_all()
+    assert history(job) == [("completed", 1), ("queued", 1)]
 
 
 def test_all_runs_each_one_after_the_other_oldest_first(time: Time) -> None:

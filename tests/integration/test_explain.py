@@ -345,6 +345,37 @@ def test_a_reading_that_the_clock_does_not_show(policy: dict[str, Any], instead:
     assert reason(job, datetime(2035, 3, 11, 7, tzinfo=UTC)) == ("scheduled" if instead else "not_an_occurrence")
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"cron": "30 2,14 * * *", "dst_gap": "skip"},
+        {"cron": "*/15 2,14 * * *"},
+        {"cron": "30 2 * * *", "dst_gap": "skip"},
+    ],
+)
+def test_of_a_reading_that_is_left_out_nothing_is_said_about_the_rest_of_the_day(schedule: dict[str, Any]) -> None:
+    job = new_job({"tz": "America/New_York", **schedule})
+    shown = explained(job, datetime(2035, 3, 11, 7, 30, tzinfo=UTC))
+    assert shown["sentence"] == (
+        "2035-03-11 02:30 does not exist in America/New_York: the clock was put forward; no run takes its place."
+    )
+
+
+def test_a_reading_that_comes_twice_is_written_with_its_offset() -> None:
+    job = new_job({"cron": "30 1 * * *", "tz": "America/New_York"})
+    shown = explained(job, datetime(2035, 11, 4, 6, 30, tzinfo=UTC))
+    assert shown["sentence"] == (
+        "2035-11-04 01:30 comes twice in America/New_York, where the clock is put back; "
+        "it runs at 2035-11-04 01:30:00-04:00 America/New_York."
+    )
+    wildcard = new_job({"cron": "*/30 1 * * *", "tz": "America/New_York"})
+    shown = explained(wildcard, datetime(2035, 11, 4, 6, 30, tzinfo=UTC))
+    assert shown["sentence"] == "It is to run at 2035-11-04 01:30:00-05:00 America/New_York, and waits for that time."
+    hourly = new_job({"cron": "0 * * * *", "tz": "America/New_York"})
+    shown = explained(hourly, datetime(2035, 11, 4, 7, tzinfo=UTC))
+    assert shown["sentence"] == "It is to run at 2035-11-04 02:00:00 America/New_York, and waits for that time."
+
+
 @pytest.mark.parametrize(("policy", "left_out", "runs"), [("first", 6, 5), ("last", 5, 6)])
 def test_a_reading_that_comes_twice(policy: str, left_out: int, runs: int) -> None:
     job = new_job({"cron": "30 1 * * *", "tz": "America/New_York", "dst_overlap": policy})
