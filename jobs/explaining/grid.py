@@ -23,10 +23,11 @@ def neighbours(facts: Facts) -> tuple[datetime | None, datetime | None]:
     """The occurrences before and after a moment that is none, of the schedule as it is today."""
     job, schedule = facts.job, schedule_of(facts.job)
     if not job.recurring:
-        before, after = (facts.opened_last.scheduled_at if facts.opened_last is not None else None), job.next_run_at
+        opened = facts.opened_last.scheduled_at if facts.opened_last is not None else None
+        times = [at for at in (opened, job.next_run_at) if at is not None]
         return (
-            before if before is not None and before <= facts.at else None,
-            after if after is not None and after > facts.at else None,
+            max((at for at in times if at <= facts.at), default=None),
+            min((at for at in times if at > facts.at), default=None),
         )
     begins = [job.created_at, *(each.at for each in facts.interventions if each.type == EventType.RESCHEDULED)]
     since = max([at for at in begins if at <= facts.at], default=facts.at)

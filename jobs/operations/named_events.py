@@ -98,12 +98,13 @@ def _missing(product: Product, text: str, types: Collection[EventType], componen
     of_kinds = {each.kind for each in types}
     saved = SavedEvent.objects.filter(component__product=product, component__kind__in=of_kinds)
     pairs = saved.order_by("pk").values_list("component__tag", "tag")[:MOST_LOOKED_THROUGH]
-    names = [f"{tag}:{event}" for tag, event in pairs] if ":" in text else [event for _, event in pairs]
+    asked = text if component is None or ":" in text else f"{component}:{text}"
+    names = [f"{tag}:{event}" for tag, event in pairs] if ":" in asked else [event for _, event in pairs]
     whole = [kind for kind in of_kinds if not kinds.get(kind).has_events]
     names += Component.objects.filter(product=product, kind__in=whole).values_list("tag", flat=True)[
         :MOST_LOOKED_THROUGH
     ]
-    meant = nearest(text, names)
+    meant = nearest(asked, names)
     of_type = f" of type {next(iter(types)).name}" if len(types) == 1 else ""
     within = f" in {component[:120]!r}" if component is not None else ""
     detail = f"product {product.tag!r} has no event {text[:120]!r}{of_type}{within}: " + (

@@ -273,6 +273,7 @@ def test_a_pause_is_told_with_who_and_why_also_when_it_is_over(time: Time) -> No
     for at in (None, anchor + HOUR, anchor + 2 * HOUR):
         shown = explained(job, at)
         assert (shown["reason"], shown["note"], shown["by"]) == ("paused", "stock-taking", "operator")
+    assert explained(job)["sentence"].endswith(", and no occurrence runs until it is resumed.")  # a trigger does
     Api().post(f"{path}/resume")
     time.to(anchor + 150 * MINUTE)
     shown = explained(job, anchor + HOUR)
@@ -323,6 +324,7 @@ def test_a_one_off_before_and_after_its_run(time: Time) -> None:
     job = new_job({"start_at": to_ms(start)})
     assert reason(job, start - MINUTE) == "before_start"
     assert reason(job, start) == "scheduled"
+    assert explained(job, start + MINUTE)["previous"] == to_ms(start)
     time.to(start)
     promote_all()
     complete(claim_one(job))

@@ -221,6 +221,11 @@ def test_what_is_wrong_is_told_of_the_call_s_own_fields(changes: dict[str, Any],
     assert not Job.objects.exists()
 
 
+def test_an_app_that_has_no_such_event_is_told_the_one_that_has() -> None:
+    answer = Api().post(SCHEDULE, {**EVENT, "app": "mial"})
+    assert answer.json()["detail"].endswith(f"in 'mial': did you mean 'mail:{EVENT['event']}'?")
+
+
 def test_a_definition_cannot_be_contradicted() -> None:
     define()
     assert field_told(Api().post(SCHEDULE, {**JOB, "repeat": {"every": 100}})) == (400, "repeat", "invalid")
