@@ -18,7 +18,8 @@ from django.db import transaction
 from core.clock import database_now
 from core.errors import Invalid
 from core.fields import reject_unknown
-from core.times import to_ms_or_none
+from core.times import to_ms, to_ms_or_none
+from core.zones import localize
 from executors import registry
 from jobs.lifecycle.intervene import Intervened
 from jobs.lifecycle.reschedule import reschedule as transition
@@ -95,6 +96,7 @@ def _changed(job: Job, given: dict[str, Any], now: datetime) -> tuple[Schedule, 
     merged = {**_as_it_is(job, given), **given}
     if not any(merged.get(name) is not None for name in _RECURRENCE):
         merged = {name: value for name, value in merged.items() if name in given or name not in _ONLY_RECURRING}
+        merged |= _on_the_job_s_clock(job, given.get("start_at"))
     merged = {name: value for name, value in merged.items() if value is not None}
     schedule = parse_schedule(merged, now=now, path="")
     if schedule.every is not None:
@@ -112,6 +114,17 @@ def _as_it_is(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("cron") is None and given.get("every") is None:
         kept |= {"cron": job.cron or None, "every": job.every, "start_at": to_ms_or_none(job.start_at)}
     return kept
+
+
+def _on_the_job_s_clock(job: Job, start_at: Any) -> dict[str, Any]:
+    """The start of what recurs no more: without an offset a reading of the clock that the job went by."""
+    if not isinstance(start_at, str):
+        return {}
+    try:
+        local = datetime.fromisoformat(start_at)
+        return {"start_at": to_ms(localize(local, job.tz))} if local.tzinfo is None else {}
+    except (ValueError, OverflowError):
+        return {}  # it is told with all else that is wrong
 
 
 def _anchor(job: Job, schedule: Schedule, given: Mapping[str, Any], now: datetime) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -236,6 +236,15 @@ def test_one_off_and_recurring_turn_into_each_other(settings: Settings) -> None:
     once = asked(job, "reschedule", {"every": None, "start_at": at})
     assert (once["recurring"], once["scheduled_at"]) == (False, at)
     assert "limit" not in once
+
+
+@pytest.mark.parametrize("grid", [{"cron": "0 9 * * *"}, {"every": 3_600_000}])
+def test_a_start_without_an_offset_is_a_reading_of_the_clock_that_the_job_went_by(grid: dict[str, Any]) -> None:
+    zone = {"tz": "America/New_York"} if "cron" in grid else {}
+    job = new_job({**grid, **zone})
+    once = asked(job, "reschedule", {**dict.fromkeys(grid), "start_at": "2035-07-01T09:00"})
+    at = datetime(2035, 7, 1, 13 if zone else 9, tzinfo=UTC)
+    assert (once["recurring"], once["scheduled_at"], once["schedule"]["start_at"]) == (False, to_ms(at), to_ms(at))
 
 
 def test_a_one_off_with_a_key_of_its_own_does_not_become_recurring() -> None:
