@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -15,6 +15,7 @@ from core.openapi import TEXT, TIME, TIME_GIVEN, list_of, nullable, obj, ref
 from core.tenancy import scopes
 from core.tenancy.parsing import body_of
 from core.times import MICROSECOND, parse_time, to_ms
+from core.zones import UnknownZone, zone
 from executors.catalog.reading import Problems, Reader
 from jobs.schedule import first_occurrence, parse_schedule, preview
 from jobs.schedule.parsing import FURTHEST, TOO_FAR
@@ -59,7 +60,7 @@ class PreviewView(APIView):
         if body.get("schedule") is None:
             reader.problem("schedule", 'is required: an object such as {"cron": "0 9 * * *"}', "required")
         problems.raise_if_any()
-        now = database_now() if body.get("from") is None else _from(body["from"])
+        now = database_now() if body.get("from") is None else _from(body["from"], body["schedule"])
         schedule = parse_schedule(body["schedule"], now=now)
         first = first_occurrence(schedule, now=now)
         told = preview(schedule, count=count or USUAL_COUNT, after=(first or now) - MICROSECOND)
@@ -73,12 +74,24 @@ class PreviewView(APIView):
         )
 
 
-def _from(value: object) -> datetime:
-    """Raises Invalid, also so far in the future that a schedule of that day would be refused."""
+def _from(value: object, schedule: object) -> datetime:
+    """Without an offset a reading of the schedule's clock.
+
+    Raises Invalid, also so far in the future that a schedule of that day would be refused.
+    """
     try:
-        moment = parse_time(value)
+        moment = parse_time(value, _zone_of(schedule))
     except ValueError as error:
         raise Invalid.field("from", str(error)) from None
     if moment - database_now() > FURTHEST:
         raise Invalid.field("from", TOO_FAR)
     return moment
+
+
+def _zone_of(schedule: object) -> tzinfo:
+    """UTC too where the zone is none: that is told with all else that is wrong with the schedule."""
+    name = (schedule.get("tz") or schedule.get("timezone")) if isinstance(schedule, dict) else None
+    try:
+        return zone(name) if isinstance(name, str) else UTC
+    except UnknownZone:
+        return UTC

@@ -89,6 +89,8 @@ class Query:
         text = self.text(name)
         if text is None:
             return None
+        if "T" in text:
+            text = text.replace(" ", "+")  # an offset as it was typed: in a query `+` is a space
         try:
             return parse_time(int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text, where)
         except ValueError as error:

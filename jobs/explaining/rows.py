@@ -137,7 +137,9 @@ def paused_now(facts: Facts, run: Execution | None = None) -> Explanation:
     event = next((each for each in reversed(facts.interventions) if each.type == EventType.PAUSED), None)
     by = event.actor if event is not None else ""
     since = f"since {when(job, job.paused_at)}" if job.paused_at is not None else ""
-    sentence = f"The job has been paused {since}{noted(by, job.pause_note)}, and no occurrence runs until it is resumed."
+    sentence = (
+        f"The job has been paused {since}{noted(by, job.pause_note)}, and no occurrence runs until it is resumed."
+    )
     return Explanation(
         reason=Reason.PAUSED, sentence=sentence, since=job.paused_at, note=job.pause_note, by=by, run=run
     )

@@ -300,6 +300,9 @@ def test_from_and_to_compare_with_the_end_of_final_jobs_and_the_time_of_others()
     assert listed(f"status=completed&to={end - 40 * 86_400_000}") == []
     iso = (now + timedelta(minutes=30)).isoformat().replace("+00:00", "Z")
     assert listed(f"from={iso}") == id_of(later)
+    assert (
+        listed("from=1970-01-01T02:00:00+02:00&to=2100-01-01T00:00:00+02:00") != []
+    )  # as typed: in a query + is a space
 
 
 def test_a_recurring_job_that_fails_is_found_by_its_last_run() -> None:

@@ -38,6 +38,16 @@ def test_an_interval_begins_with_its_anchor() -> None:
     assert answer["description"] == "Every minute"
 
 
+@pytest.mark.parametrize("name", ["tz", "timezone"])
+def test_a_from_without_an_offset_is_a_reading_of_the_schedules_clock(name: str) -> None:
+    schedule = {"cron": "0 9 * * *", name: "America/New_York"}
+    answer = Api().post(PATH, {"schedule": schedule, "from": "2027-01-01T08:59", "count": 1}).json()
+    assert answer["local"] == ["2027-01-01T09:00:00-05:00"]
+    for wrong in ("nowhere", 5):
+        refused = Api().post(PATH, {"schedule": {**schedule, name: wrong}, "from": "2027-01-01T08:59"}).json()
+        assert [error["field"] for error in refused["errors"]] == [f"schedule.{name}"]
+
+
 def test_no_more_than_a_hundred_and_no_less_than_one() -> None:
     for count, status in ((1, 200), (100, 200), (0, 400), (101, 400), ("5", 400)):
         answer = Api().post(PATH, {"schedule": {"cron": "* * * * *"}, "count": count})
