@@ -13,7 +13,7 @@ from jobs.models import Hold
 
 
 def hold(*, product_id: int, environment_id: int | None, namespace: str, note: str, actor: str) -> Hold:
-    """Hold a scope; a scope that is held already keeps its first note and time unless given anew."""
+    """Hold a scope; one that is held already keeps its time, and its note with who wrote it unless given anew."""
     scope = _scope(product_id, environment_id, namespace)
     found = scope.first()
     if found is None:
@@ -30,8 +30,8 @@ def hold(*, product_id: int, environment_id: int | None, namespace: str, note: s
         except IntegrityError:  # somebody held the same scope at the same moment
             found = scope.get()
     if note and note != found.note:
-        Hold.objects.filter(pk=found.pk).update(note=note)
-        found.note = note
+        Hold.objects.filter(pk=found.pk).update(note=note, actor=actor)
+        found.note, found.actor = note, actor
     return found
 
 

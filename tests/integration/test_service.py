@@ -202,6 +202,15 @@ def test_a_hold_keeps_due_runs_and_a_release_wakes_them(monkeypatch: pytest.Monk
     assert actions == ["hold.made", "hold.made", "hold.released", "hold.released"]
 
 
+def test_a_new_note_of_a_hold_is_of_whoever_wrote_it() -> None:
+    environment()
+    [first] = key_of(name="ann").post("/v1/products/shop/hold", {"note": "upgrade"}).json()["holds"]
+    [again] = key_of(name="bob").post("/v1/products/shop/hold", {}).json()["holds"]
+    [other] = key_of(name="bob").post("/v1/products/shop/hold", {"note": "restore"}).json()["holds"]
+    assert again == first
+    assert other == {**first, "note": "restore", "actor": "bob"}
+
+
 def test_who_may_hold_what() -> None:
     environment()
     body = {"namespace": "actions"}
