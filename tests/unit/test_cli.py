@@ -368,6 +368,27 @@ def test_each_other_command_asks_for_what_it_says(
     assert (terminal.asked, terminal.bodies) == ([asked] * 2, [body] * 2)
 
 
+@pytest.mark.parametrize("command", ["hold", "release"])
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [((), {"env": "stg"}), (("--env", "prd"), {"env": "prd"}), (("--all-envs",), {}), (("--all-envs", "--namespace", "graphs"), {"namespace": "graphs"})],
+)  # fmt: skip
+def test_a_hold_is_of_the_environment_of_the_profile_unless_it_says_otherwise(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str, arguments: tuple[str, ...], body: Any
+) -> None:
+    monkeypatch.setenv("DUCTAPE_PRODUCT", "shop")
+    monkeypatch.setenv("DUCTAPE_ENV", "stg")
+    terminal.answers({"holds": []})
+    assert terminal.run(command, *arguments).code == 0
+    assert (terminal.asked, terminal.bodies) == ([f"POST /v1/products/shop/{command}"], [body])
+
+
+def test_one_environment_and_all_of_them_contradict_each_other(terminal: Terminal) -> None:
+    ended = terminal.run("hold", "--product", "shop", "--env", "prd", "--all-envs")
+    assert (ended.code, terminal.asked) == (2, [])
+    assert "--all-envs: leave out --env" in ended.err
+
+
 def test_events_are_told_one_a_line(terminal: Terminal) -> None:
     told = {
         "job_id": "job_1", "seq": 3, "type": "job.failed", "status": "failed", "at": 1_795_557_206_555, "product": "shop",

@@ -12,9 +12,11 @@ from ductape import Hold
 from ductape.cli import shown
 from ductape.cli.options import Product, offered, takes
 from ductape.cli.session import Session
+from ductape.errors import InvalidArgument
 from ductape.namespaces import NAMESPACES
 
-OfEnv = Annotated[str | None, typer.Option("--env", help="Only of this environment.")]
+OfEnv = Annotated[str | None, typer.Option("--env", help="Of this environment; usually that of the profile.")]
+OfAllEnvs = Annotated[bool, typer.Option("--all-envs", help="Of the product as a whole, whatever the profile says.")]
 OfNamespace = Annotated[
     str | None, typer.Option("--namespace", help="Only of this namespace.", autocompletion=offered(*NAMESPACES))
 ]
@@ -25,6 +27,7 @@ def hold(
     session: Session,
     product: Product = None,
     env: OfEnv = None,
+    all_envs: OfAllEnvs = False,
     namespace: OfNamespace = None,
     note: Annotated[str | None, typer.Option(help="For whoever looks at it later.")] = None,
 ) -> None:
@@ -32,19 +35,34 @@ def hold(
 
     ductape-jobs hold --product shop --namespace databases --note maintenance
     """
-    _show(session, session.client.product(session.product(product)).hold(env=env, namespace=namespace, note=note))
+    of = session.client.product(session.product(product))
+    _show(session, of.hold(env=_env(session, env, all_envs), namespace=namespace, note=note))
 
 
 @takes()
-def release(session: Session, product: Product = None, env: OfEnv = None, namespace: OfNamespace = None) -> None:
+def release(
+    session: Session,
+    product: Product = None,
+    env: OfEnv = None,
+    all_envs: OfAllEnvs = False,
+    namespace: OfNamespace = None,
+) -> None:
     """End the hold of the same scope; without one all of the product."""
-    _show(session, session.client.product(session.product(product)).release(env=env, namespace=namespace))
+    of = session.client.product(session.product(product))
+    _show(session, of.release(env=_env(session, env, all_envs), namespace=namespace))
 
 
 @takes()
 def holds(session: Session, product: Product = None) -> None:
     """Show what is held."""
     _show(session, session.client.product(session.product(product)).holds())
+
+
+def _env(session: Session, given: str | None, all_envs: bool) -> str | None:
+    """Which environment; None: all of the product. Raises InvalidArgument."""
+    if all_envs and given is not None:
+        raise InvalidArgument("--all-envs", "leave out --env")
+    return None if all_envs else given or session.settings.value("env")
 
 
 def _show(session: Session, found: tuple[Hold, ...]) -> None:
