@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
+_MOST_DIGITS = 20  # of a number that is told again: 1e300 is one, too
 MAX_MILLISECONDS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z: the last time Python and SQL hold
 
 
@@ -22,7 +23,7 @@ def to_ms_or_none(value: datetime | None) -> int | None:
 def from_ms(value: int) -> datetime:
     """The moment that many milliseconds after the epoch. ValueError outside years 1970–9999."""
     if not 0 <= value <= MAX_MILLISECONDS:
-        raise ValueError(f"{value} is not a time in milliseconds between 1970 and 9999")
+        raise ValueError(f"{str(value)[:_MOST_DIGITS]} is not a time in milliseconds between 1970 and 9999")
     return EPOCH + timedelta(milliseconds=value)
 
 
