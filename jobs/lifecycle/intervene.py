@@ -26,6 +26,8 @@ from jobs.schedule import due_at, next_occurrence
 from jobs.states import ALLOWED, EventType, JobStatus, RunStatus, Trigger, Verb
 
 PAUSED = "paused before it was made up for"
+UNPAUSED = "only a recurring job can be paused; cancel or reschedule a one-off"
+RUNNING = "it is running: cancel it first, or force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def pause(job_id: UUID, *, note: str = "", actor: str = "", pause_id: UUID | Non
     not begun, or waits in a back-off, is frozen until `resume`. `pause_id`: by which many are found again."""
     job = lock_job(job_id)
     if not job.recurring:
-        raise NotRecurring("only a recurring job can be paused; cancel or reschedule a one-off")
+        raise NotRecurring(UNPAUSED)
     now = database_now()
     promote_what_is_due(job, now=now, jittered=False)  # also what only waits for its jitter
     runs = allowed(job, Verb.PAUSE)
@@ -221,7 +223,7 @@ def delete(job_id: UUID, *, force: bool = False, actor: str = "") -> tuple[int, 
     stopped: tuple[int, ...] = ()
     if any(run.status == RunStatus.RUNNING for run in runs):
         if not force:
-            raise IllegalTransition(Verb.DELETE, JobStatus(job.status), "it is running: cancel it first, or force")
+            raise IllegalTransition(Verb.DELETE, JobStatus(job.status), RUNNING)
         stopped = _cancel(job, runs, reason="deleted", actor=actor, now=now)
     record_event(job, EventType.DELETED, now=now, actor=actor, data=what_it_was(job))
     executions = Execution.objects.filter(job_id=job.pk)

@@ -26,8 +26,9 @@ from core.errors import ApiError, Conflict, NotFound
 from core.ids import encode
 from core.tenancy import audit
 from jobs import notices, queries, wakeup
-from jobs.lifecycle import intervene
+from jobs.lifecycle import intervene, together
 from jobs.lifecycle.intervene import Intervened
+from jobs.lifecycle.together import Together
 from jobs.models import Operation
 from jobs.operations import reschedule
 from jobs.operations.selection import kept, read_kept, select
@@ -254,7 +255,7 @@ class _Done:
 
 def _each(operation: Operation, ids: Sequence[UUID], done: _Done) -> None:
     act = _ACTS[Verb(operation.verb)]
-    for job_id in ids:
+    for job_id in _together(operation, ids, done):
         try:
             done.add(act(job_id, operation))
         except (Conflict, NotFound) as error:
@@ -268,6 +269,25 @@ def _each(operation: Operation, ids: Sequence[UUID], done: _Done) -> None:
             logger.exception("%s cannot be asked to %s", encode("job", job_id), operation.verb)
             done.passed_over["internal_error"] += 1
             done.errors.append(_told(job_id, "internal_error", "a mistake of ours: the log knows it"))
+
+
+def _together(operation: Operation, ids: Sequence[UUID], done: _Done) -> Sequence[UUID]:
+    """Ask those jobs that can be asked together; the others, or all where that goes wrong, are left."""
+    act = _TOGETHER.get(Verb(operation.verb))
+    if act is None:
+        return ids
+    try:
+        told = act(ids, operation)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: the chunk is done again
+    except Exception:
+        logger.exception("%d jobs cannot be asked to %s together: each goes alone", len(ids), operation.verb)
+        return ids
+    for each in told.done:
+        done.add(each)
+    done.count += told.gone
+    done.passed_over.update(_why(error) for error in told.refused)
+    return told.left
 
 
 def _why(error: ApiError) -> str:
@@ -302,4 +322,13 @@ _ACTS: dict[Verb, Callable[[UUID, Operation], Intervened | tuple[int, ...]]] = {
     Verb.DELETE: lambda job_id, op: intervene.delete(
         job_id, force=op.arguments.get("force", False), actor=op.actor
     ),
+}  # fmt: skip
+
+_TOGETHER: dict[Verb, Callable[[Sequence[UUID], Operation], Together]] = {
+    Verb.CANCEL: lambda ids, op: together.cancel(ids, reason=op.arguments.get("reason", ""), actor=op.actor),
+    Verb.PAUSE: lambda ids, op: together.pause(
+        ids, note=op.arguments.get("note", ""), actor=op.actor, pause_id=op.pk
+    ),
+    Verb.RESUME: lambda ids, op: together.resume(ids, note=op.arguments.get("note", ""), actor=op.actor),
+    Verb.DELETE: lambda ids, op: together.delete(ids, force=op.arguments.get("force", False), actor=op.actor),
 }  # fmt: skip

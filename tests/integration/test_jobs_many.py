@@ -21,7 +21,7 @@ from core.tenancy import scopes
 from core.tenancy.models import AuditEntry, Environment
 from core.times import to_ms
 from jobs import notices, queries, wakeup
-from jobs.lifecycle import intervene
+from jobs.lifecycle import intervene, together
 from jobs.models import Job, JobEvent, Operation
 from jobs.operations import many as operation
 from jobs.operations.many import GIVE_WAY_SECONDS, go_on_with_one, prune
@@ -297,7 +297,11 @@ def test_a_job_that_breaks_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("changed under the lock")
         return done
 
+    def break_all(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("changed under the lock")
+
     monkeypatch.setattr(intervene, "cancel", break_one)
+    monkeypatch.setattr(together, "record_events", break_all)  # each then goes alone
 
     told = many("cancel", {"product": "shop"})
 

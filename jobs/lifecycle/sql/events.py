@@ -7,7 +7,7 @@ on, or be gone. Of an event that nobody wants nothing is looked up or kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -49,22 +49,25 @@ def scheduled(vendor: str, jobs: str) -> str:
     )
 
 
-def record(connection: BaseDatabaseWrapper, values: Mapping[str, Any]) -> None:
-    """Append an event of a job that is there. Values: job_id, seq, type, status, number, actor, data (a JSON text),
+def record(connection: BaseDatabaseWrapper, type: EventType, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append events of one type, of jobs that are there. Rows: job_id, seq, status, number, actor, data (a JSON text),
     at, and error: empty is the job's last one, where the type tells of a failure."""
     is_postgresql = connection.vendor == "postgresql"
     failure = f"coalesce(nullif({'%(error)s::text' if is_postgresql else '%(error)s'}, ''), nullif(j.last_error, ''))"
-    error = failure if values["type"] in OF_FAILURES else "NULL"
-    about = f"CASE WHEN {heard('%(type)s', 'j.product_id')} THEN {about_job(connection.vendor, error=error)} END"
+    error = failure if type in OF_FAILURES else "NULL"
+    about = f"CASE WHEN {heard(type, 'j.product_id')} THEN {about_job(connection.vendor, error=error)} END"
     text = (
         f"INSERT INTO jobs_jobevent ({COLUMNS}) "  # noqa: S608 - our own texts
-        f"SELECT e.id, %(seq)s, %(type)s, %(status)s, %(number)s, %(actor)s, %(data)s, %(at)s, "
+        f"SELECT e.id, %(seq)s, '{type}', %(status)s, %(number)s, %(actor)s, %(data)s, %(at)s, "
         f"e.about IS NOT NULL, e.about FROM (SELECT j.id, {about} AS about FROM jobs_job j WHERE j.id = %(job_id)s) e"
     )
     if not is_postgresql:
         adapt = connection.ops.adapt_datetimefield_value
-        values = {**values, "job_id": values["job_id"].hex, "at": adapt(values["at"])}
+        rows = [{**row, "job_id": row["job_id"].hex, "at": adapt(row["at"])} for row in rows]
     with connection.cursor() as sql:
-        sql.execute(text, values)
-        if sql.rowcount != 1:
-            raise RuntimeError(f"there is no job {values['job_id']} to tell of")
+        if len(rows) == 1:
+            sql.execute(text, rows[0])
+        else:
+            sql.executemany(text, rows)
+        if sql.rowcount != len(rows):
+            raise RuntimeError(f"one of the jobs {[row['job_id'] for row in rows]} to tell of is not there")
