@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from core.clock import database_now
@@ -26,6 +26,7 @@ from jobs.lifecycle.errors import IllegalTransition, NotRecurring
 from jobs.lifecycle.intervene import RUNNING, UNPAUSED, Intervened
 from jobs.lifecycle.promote import has_room
 from jobs.lifecycle.rows import OPEN, lock_jobs, open_runs, record_events
+from jobs.lifecycle.sql import columns
 from jobs.models import Execution, Job
 from jobs.outbox import what_it_was
 from jobs.schedule import due_at, next_occurrence
@@ -131,7 +132,7 @@ def resume(ids: Sequence[UUID], *, note: str, actor: str) -> Together:
     told.leave(jobs, going_on)
     _move(going_on, JobStatus.SCHEDULED, now=now, paused_at=None, pause_note="", pause_id=None, next_attempt_at=None)
     if going_on:
-        Job.objects.bulk_update(going_on, ["next_run_at", "next_due_at", "scheduled_at", "tzdata_version"])
+        columns.write(connection, going_on, ["next_run_at", "next_due_at", "scheduled_at", "tzdata_version"])
     _tell(going_on, EventType.RESUMED, now=now, actor=actor, data={"note": note} if note else None)
     told.done = [Intervened(job, woken=True) for job in going_on]
     return told
