@@ -64,6 +64,13 @@ def _ended_after(end: Callable[..., bool]) -> Job:
     return job
 
 
+def _due() -> Job:
+    """An occurrence has come due, and no scheduler has opened it yet."""
+    job, at = _ended_after(complete), database_now()
+    Job.objects.filter(pk=job.pk).update(next_run_at=at, next_due_at=at)
+    return job
+
+
 def _delayed_retry() -> Job:
     job = _ended_after(fail)
     intervene.retry(job.pk, delay=timedelta(hours=1))
@@ -83,6 +90,7 @@ JOBS: dict[str, Callable[[], Job]] = {
     "lost its worker": _lost,
     "failing": lambda: _ended_after(fail),
     "after a run": lambda: _ended_after(complete),
+    "due": _due,
     "a delayed retry": _delayed_retry,
     "a run behind another": _behind,
     "by cron": lambda: new_job(DAILY),
