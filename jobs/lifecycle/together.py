@@ -32,6 +32,8 @@ from jobs.outbox import what_it_was
 from jobs.schedule import due_at, next_occurrence
 from jobs.states import ALLOWED, TRANSITIONS, EventType, JobStatus, RunStatus, Verb
 
+LARGE = ("input", "session")  # of a job: a megabyte each, and nothing of it is asked here
+
 
 @dataclass(slots=True)
 class Together:
@@ -44,7 +46,7 @@ class Together:
 
     def take(self, verb: Verb, ids: Sequence[UUID]) -> list[Job]:
         """The jobs, locked, that are in a state that allows the verb."""
-        found = lock_jobs(ids)
+        found = lock_jobs(ids, without=LARGE)
         taken = []
         for job_id in ids:
             job = found.get(job_id)
