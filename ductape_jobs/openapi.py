@@ -70,20 +70,20 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
         }
         for status, description in PROBLEMS.items()
     }
-    for path, operations in result["paths"].items():
+    for operations in result["paths"].values():
         for method in _METHODS:
             if method in operations:
-                _complete_operation(path, operations[method])
+                _complete_operation(method, operations[method])
                 if method != "patch":  # there null takes a field away, and the operation says which may go
                     _complete_body(operations[method], schemas)
     add_links(result)
     return result
 
 
-def _complete_operation(path: str, operation: dict[str, Any]) -> None:
+def _complete_operation(method: str, operation: dict[str, Any]) -> None:
     responses: dict[str, Any] = operation["responses"]
     statuses = [*_OF_EVERY, *(_WITH_KEY if operation.get("security") else ())]
-    if "requestBody" in operation:
+    if "requestBody" in operation or method == "delete":  # whose body is read to be refused
         statuses += _WITH_BODY
     if any(parameter["name"] == "wait" for parameter in operation.get("parameters", ())):
         statuses.append("429")

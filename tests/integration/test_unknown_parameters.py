@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from core.ids import encode
@@ -71,6 +72,10 @@ def test_a_body_of_a_delete_is_named_by_every_operation(described: dict[str, Any
                 assert (error["field"], error["code"]) == ("force", "unknown_field")
                 assert "?force=true" in error["detail"]
                 asked += 1
+            key = {"Authorization": f"Bearer {OPERATOR}"}
+            told = Client().generic("DELETE", path.format(**known), "force=true", "text/plain", headers=key)
+            assert told.status_code in {404, 415}
+            assert str(told.status_code) in item["delete"]["responses"], path
     assert asked > 5
 
 
