@@ -86,7 +86,7 @@ class Unauthenticated(ApiError):
 
 
 class Forbidden(ApiError):
-    status, code, title = 403, "forbidden", "The API key lacks a scope"
+    status, code, title = 403, "forbidden", "The API key may not do that"
 
 
 class NotFound(ApiError):

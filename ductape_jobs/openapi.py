@@ -25,7 +25,7 @@ SCHEMAS = ("core.tenancy.api.schemas", "executors.catalog.api.schemas", "jobs.ap
 PROBLEMS = {
     "400": "The request cannot be understood: each wrong field is named",
     "401": "No valid API key",
-    "403": "The key lacks a scope",
+    "403": "The key may not do that: it lacks a scope, or is not of the whole product or installation",
     "404": "It does not exist, at least not for this key",
     "409": "The state does not allow it, or somebody else was first",
     "412": "It was changed after it was read (If-Match)",

@@ -226,7 +226,7 @@ def _bounds(facts: Facts) -> Explanation | None:
         and (last := _last(facts)) is not None
         and at > last
     ):
-        sentence = f"The limit of {job.limit} runs was reached with the occurrence of {when(job, last)}."
+        sentence = f"The limit of {job.limit} run{'s' if job.limit > 1 else ''} was reached with the occurrence of {when(job, last)}."
         return Explanation(reason=Reason.LIMIT, sentence=sentence, since=last, previous=last)
     return None
 

@@ -319,6 +319,12 @@ def test_the_bounds_of_a_schedule(time: Time) -> None:
         assert reason(ends, at) == "after_end_date"
 
 
+def test_a_limit_of_one_is_of_one_run(time: Time) -> None:
+    job, anchor = hourly(time, limit=1)
+    assert explained(job)["sentence"].startswith("The limit of 1 run was reached with the occurrence of ")
+    assert reason(job, anchor + HOUR) == "limit_reached"
+
+
 def test_a_one_off_before_and_after_its_run(time: Time) -> None:
     start = database_now().replace(microsecond=0) + HOUR
     job = new_job({"start_at": to_ms(start)})
