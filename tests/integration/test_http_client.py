@@ -375,6 +375,20 @@ def test_an_encoding_that_was_not_asked_for_is_told(receiver: Receiver) -> None:
         send(receiver.url)
 
 
+def test_an_encoding_that_is_no_text_is_told_as_one() -> None:
+    async def strange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: \xff\xfe\r\nContent-Length: 2\r\n\r\nok")
+
+    async def once() -> None:
+        async with listening(strange) as url:
+            await http.send(HttpRequest(method="GET", url=url, timeout=5))
+
+    with pytest.raises(BadResponse) as raised:
+        run(once())
+    assert str(raised.value).isascii()
+
+
 @pytest.mark.parametrize(
     "host",
     [

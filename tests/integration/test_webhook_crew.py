@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from core import crypto
+from core import crypto, http
 from core.clock import database_now
 from core.ids import encode
 from jobs.runner.loop import Runner
@@ -209,3 +209,14 @@ def test_a_secret_that_cannot_be_opened_is_a_recorded_failure(receiver: Receiver
     with delivering():
         assert tried(to).error == delivery.UNOPENED
     assert list(receiver.requests) == []
+
+
+def test_an_error_that_no_database_stores_is_recorded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send(request: http.HttpRequest) -> http.HttpResponse:
+        raise http.BadResponse("it said \udcff\0")
+
+    monkeypatch.setattr(http, "send", send)
+    to = endpoint()
+    happened()
+    with delivering():
+        assert tried(to).error == "it said \ufffd\ufffd"
