@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 
 from core.clock import database_now
+from webhooks import listening
 from webhooks.models import Attempt, Delivery, Message, Notice
 from webhooks.reaping import fold_tallies
 from webhooks.states import DeliveryStatus
@@ -28,6 +29,7 @@ def prune(seconds: float) -> str:
     What is left is deleted the next time.
     """
     fold_tallies()
+    listening.follow()
     days = settings.WEBHOOK_RETENTION_DAYS
     if not days:
         return ""

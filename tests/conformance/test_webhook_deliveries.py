@@ -24,6 +24,7 @@ from tests.conformance.webhook_world import (
     all_handed_out,
     answered,
     claim_some,
+    disabled,
     endpoint,
     happened,
     owed,
@@ -32,7 +33,6 @@ from tests.conformance.webhook_world import (
 )
 from webhooks import claiming, fanout, reaping, settling
 from webhooks.claiming import EndpointCursor, claim
-from webhooks.disabling import disable
 from webhooks.fanout import fan_out
 from webhooks.models import Attempt, AttemptTally, Delivery, Endpoint, Message, Notice
 from webhooks.reaping import fold_tallies, hand_back, reap
@@ -448,14 +448,13 @@ def test_410_disables_and_says_so_once() -> None:
     settled(owner, claims[2:], 500)  # it was under way, and waits again
     reap()
     assert statuses() == {"failed": 3}
-    assert not disable(to.pk, "again")
 
 
 def test_more_than_a_batch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaping, "GIVEN_UP_AT_ONCE", 4)
     to = endpoint()
     owed(to, 10)
-    disable(to.pk, "as told")
+    disabled(to, "as told")
     reap()
     assert statuses() == {"failed": 10}
 
