@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -31,10 +32,11 @@ from tests.conformance.webhook_world import (
     place,
     settled,
 )
-from webhooks import claiming, fanout, reaping, settling
+from webhooks import claiming, fanout, reaping, retention, settling
 from webhooks.claiming import EndpointCursor, claim
 from webhooks.fanout import fan_out
 from webhooks.models import Attempt, AttemptTally, Delivery, Endpoint, Message, Notice
+from webhooks.operations.replay import replay_one
 from webhooks.reaping import fold_tallies, hand_back, reap
 from webhooks.retention import prune_messages
 from webhooks.settling import settle
@@ -512,6 +514,42 @@ def test_old_messages_go_with_what_was_sent_and_what_is_still_to_be_sent_stays(t
     all_handed_out()
     assert prune_messages(timedelta(days=30), 10) == (2, True)
     assert (Message.objects.count(), statuses(), Attempt.objects.count()) == (2, {"pending": 2}, 0)
+
+
+def test_what_was_sent_again_is_kept_for_as_long_from_then_on(time: Time) -> None:
+    to, owner = endpoint(), worker()
+    owed(to)
+    settled(owner, claim_some(owner))
+    time.pass_(timedelta(days=29))
+    replay_one(Delivery.objects.get(), actor="ada")
+    owner = worker()
+    settled(owner, claim_some(owner))
+    time.pass_(timedelta(days=2))
+    assert prune_messages(timedelta(days=30), 10) == (0, True)
+    assert Attempt.objects.count() == 2
+    time.pass_(timedelta(days=29))
+    assert prune_messages(timedelta(days=30), 10) == (1, True)
+    assert not Attempt.objects.exists()
+
+
+def test_what_is_sent_again_at_the_moment_in_which_it_is_old_stays(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    to, owner = endpoint(), worker()
+    owed(to, 3)
+    settled(owner, claim_some(owner))
+    time.pass_(timedelta(days=31))
+    again = Delivery.objects.order_by("pk")[1]
+    find = retention._delete
+
+    def then_delete(ids: Sequence[UUID]) -> int:
+        replay_one(again, actor="ada")  # after it was found, and before it is gone
+        return find(ids)
+
+    monkeypatch.setattr(retention, "_delete", then_delete)
+    assert prune_messages(timedelta(days=30), 10) == (2, True)
+    assert list(Delivery.objects.values_list("pk", "status")) == [(again.pk, "pending")]
+    assert Attempt.objects.count() == 1
+    (taken,) = claim_some(worker())
+    assert taken.delivery_id == again.pk
 
 
 def test_the_counters_of_workers_that_are_gone_are_kept_together() -> None:
