@@ -61,7 +61,7 @@ def prune_messages(older_than: timedelta, seconds: float) -> tuple[int, bool]:
 def _delete(ids: Sequence[UUID]) -> int:
     """Those of these messages that nobody sends again at this moment, with their log; how many."""
     theirs = Delivery.objects.filter(message_id__in=ids)
-    held = {id: status for id, status in theirs.select_for_update(skip_locked=True).values_list("pk", "status")}
+    held = dict(theirs.select_for_update(skip_locked=True).values_list("pk", "status"))
     kept = {message_id for id, message_id in theirs.values_list("pk", "message_id") if held.get(id) not in ENDED}
     gone = [id for id in ids if id not in kept]
     if not gone:

@@ -240,6 +240,36 @@ def test_more_endpoints_than_one_claim_looks_at_all_get_their_turn(monkeypatch: 
     assert cursor.at_start
 
 
+def test_endpoints_that_rest_or_are_full_take_nothing_of_the_room_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claiming, "ENDPOINTS_AT_ONCE", 5)
+    owner = worker()
+    resting = [endpoint(rest_until=database_now() + timedelta(minutes=5)) for _ in range(12)]
+    full = [endpoint() for _ in range(3)]
+    happened()
+    assert all_handed_out().deliveries == 15
+    good = endpoint()
+    owed(good, 40)
+    rooms = {one.pk: 0 for one in full} | {good.pk: 30}
+    taken = Counter(one.endpoint_id for one in claim_some(owner, room=40, rooms=rooms))
+    assert taken == {good.pk: 30}
+    assert resting[0].deliveries.get().status == "pending"
+
+
+def test_however_many_rest_a_claim_looks_at_some_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite is asked for those that do not rest")
+    monkeypatch.setattr(claiming, "ENDPOINTS_WALKED", 5)
+    owner, cursor = worker(), EndpointCursor()
+    for _ in range(12):
+        endpoint(rest_until=database_now() + timedelta(minutes=5))
+    good = endpoint()
+    happened()
+    assert all_handed_out().deliveries == 13
+    rounds = [[one.endpoint_id for one in claim(owner, 100, {}, cursor, share=1)] for _ in range(3)]
+    assert rounds == [[], [], [good.pk]]
+    assert cursor.at_start
+
+
 def test_several_workers_claim_each_delivery_once() -> None:
     if connection.vendor != "postgresql":
         pytest.skip("one writer at a time: the second one waits for the first")
