@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 from standardwebhooks.webhooks import Webhook
 
 from core import crypto, http
@@ -189,6 +190,26 @@ def test_a_megabytes_long_answer_is_cut_and_a_drip_is_a_failure_and_neither_hold
             attempt = tried(to)
             assert attempt.error == f"no complete answer from {receiver.url} within 2 s"
             assert (attempt.response_status, attempt.address) == (None, "127.0.0.1")
+
+
+def test_many_that_do_not_answer_leave_half_of_the_room_to_those_that_do(
+    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TIMEOUT_SECONDS", 8.0)
+    settings.CONCURRENCY = 20
+    for number in range(8):
+        receiver.answer(f"/hang{number}", Answer(hang=True))
+    hanging = [endpoint(f"{receiver.url}/hang{number}") for number in range(8)]
+    good = [endpoint(f"{receiver.url}/good{number}") for number in range(2)]
+    for _ in range(30):
+        happened()
+    with delivering():
+        began = time.monotonic()
+        for to in good:
+            assert len(ended(to, 30)) == 30
+        assert time.monotonic() - began < 4.0
+        under_way = Delivery.objects.filter(status="delivering", endpoint__in=hanging).count()
+        assert 10 <= under_way < 20
 
 
 def test_a_place_that_becomes_free_is_used_at_once(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
