@@ -245,14 +245,3 @@ def owned_deliveries(worker_id: int) -> dict[UUID, int]:
     """The deliveries that are this worker's: id → fence."""
     mine = Delivery.objects.filter(owner_id=worker_id, status=DeliveryStatus.DELIVERING)
     return dict(mine.values_list("id", "fence"))
-
-
-def something_due(within: timedelta) -> bool:
-    """Whether an enabled endpoint has a delivery that is due in that time."""
-    until = database_now() + within
-    return Delivery.objects.filter(
-        Q(endpoint__rest_until__isnull=True) | Q(endpoint__rest_until__lte=until),
-        status=DeliveryStatus.PENDING,
-        due_at__lte=until,
-        endpoint__enabled=True,
-    ).exists()

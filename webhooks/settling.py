@@ -186,17 +186,17 @@ def _recovered(endpoint: Endpoint) -> None:
 
 
 def _failed(endpoint: Endpoint, outcome: Ended, now: datetime) -> None:
-    """What was on its way already when the circuit opened does not make the rest longer; a probe does."""
+    """What was on its way already when the circuit opened does not make the rest longer; a probe does, and an answer
+    that asks for it."""
     endpoint.consecutive_failures += 1
     endpoint.failing_since = endpoint.failing_since or outcome.answer.at
-    if outcome.probe:
-        endpoint.rests = min(endpoint.rests + 1, 10)
-    elif endpoint.consecutive_failures >= REST_AFTER and endpoint.rest_until is None:
-        endpoint.rests = 0
-    else:
-        return
-    seconds = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0**endpoint.rests)
-    endpoint.rest_until = now + timedelta(seconds=seconds)
+    opens = outcome.probe or (endpoint.consecutive_failures >= REST_AFTER and endpoint.rest_until is None)
+    if opens:
+        endpoint.rests = min(endpoint.rests + 1, 10) if outcome.probe else 0
+    seconds = max(FIRST_REST_SECONDS * 2.0**endpoint.rests if opens else 0.0, outcome.asks_for_rest)
+    if seconds:
+        ends = now + timedelta(seconds=min(LONGEST_REST_SECONDS, seconds))
+        endpoint.rest_until = max(ends, endpoint.rest_until or ends) if not outcome.probe else ends
 
 
 def _count(worker_id: int, outcomes: Sequence[Ended]) -> None:

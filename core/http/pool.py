@@ -27,7 +27,8 @@ from core.http.messages import Origin
 
 KEEPALIVE_SECONDS = 4.0  # below the 5 s after which common servers hang up: their hanging up loses a request
 DNS_SECONDS = 10  # how long an answer of the resolver is used again
-_RESOLVER_THREADS = 16  # getaddrinfo blocks; a name server that hangs must not hold up the others for long
+# getaddrinfo blocks. Names whose name server hangs hold one each: as many as that must not hold up the others.
+_RESOLVER_THREADS = 256
 _MOST_WAYS = 4096
 _MOST_WAITING = 64  # answers on one connection that nobody has read
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)  # ours is around all

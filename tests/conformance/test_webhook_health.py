@@ -125,3 +125,41 @@ def test_a_delivery_that_is_lost_with_its_worker_each_time_ends_after_its_last_a
     assert (delivery.status, delivery.attempts.count()) == ("failed", ATTEMPTS)
     assert delivery.reason == f"attempt {ATTEMPTS} was the last: {reaping.GONE}"
     assert claim_some(worker()) == []
+
+
+def test_one_that_gets_too_much_is_left_alone_for_as_long_as_it_asks(time: Time) -> None:
+    to, owner = endpoint(), worker()
+    owed(to, 9)
+    claims = claim_some(owner, share=3)
+    settled(owner, claims[:1], 429, retry_after=60.0)
+    settled(owner, claims[1:2], 429, retry_after=20.0)  # was on its way
+    settled(owner, claims[2:], 500)
+    assert claim_some(owner) == []
+    time.pass_(timedelta(seconds=59))
+    assert claim_some(owner) == []
+    time.pass_(timedelta(seconds=1.1))
+    (probe,) = claim_some(owner)
+    settled(owner, [probe], 200)
+    assert len(claim_some(owner, share=4)) == 4
+
+
+@pytest.mark.parametrize(("status", "asked", "rests"), [(429, 10_000_000.0, 300), (429, None, 0), (503, 60.0, 0)])
+def test_a_rest_that_is_asked_for_has_an_end_and_a_reason(
+    time: Time, status: int, asked: float | None, rests: float
+) -> None:
+    to, owner = endpoint(), worker()
+    owed(to, 2)
+    settled(owner, claim_some(owner, share=1), status, retry_after=asked)
+    to.refresh_from_db()
+    left = 0.0 if to.rest_until is None else (to.rest_until - database_now()).total_seconds()
+    assert rests - 1 <= left <= rests
+
+
+def test_deliveries_that_were_under_way_when_all_was_down_for_a_month_are_taken_back(time: Time) -> None:
+    owner = worker()
+    owed(endpoint())
+    claim_some(owner)
+    time.pass_(timedelta(days=31))
+    reap()
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.attempts.get().duration_ms) == ("pending", reaping.MOST_MS)

@@ -214,8 +214,14 @@ WEBHOOKS = (
     Mutant(
         name="a circuit that never opens",
         guard="an endpoint that fails again and again rests",
-        changes=((SETTLING, "elif endpoint.consecutive_failures >= REST_AFTER and", "elif False and"),),
+        changes=((SETTLING, "(endpoint.consecutive_failures >= REST_AFTER and endpoint.rest_until is None)", "False"),),
         killed_by=f"{_CONFORMANCE}test_an_endpoint_that_fails_again_and_again_rests_and_then_gets_one_request",
+    ),
+    Mutant(
+        name="429 is a failure as others",
+        guard="an endpoint that gets too much is left alone for as long as it asks",
+        changes=((OUTCOME, "if self.answer.status == TOO_MANY else 0.0", "if False else 0.0"),),
+        killed_by=f"{_HEALTH}test_one_that_gets_too_much_is_left_alone_for_as_long_as_it_asks",
     ),
     Mutant(
         name="more than a probe",
