@@ -288,7 +288,7 @@ WEBHOOKS = (
         name="missing of another product",
         guard="an endpoint is told of its product alone",
         changes=(("webhooks.matching", "endpoint.product_id in {None, account.product_id}", "account.product_id"),),
-        killed_by=f"{_CONFORMANCE}test_an_endpoint_of_a_product_and_of_an_environment_hears_of_these_alone",
+        killed_by="tests/integration/test_webhooks_recovery.py::test_what_happened_in_another_product_is_not_missing",
         postgresql=False,
     ),
     Mutant(
@@ -297,6 +297,12 @@ WEBHOOKS = (
         changes=(("webhooks.operations.replay", "filter(pk__in=ids, status__in=sorted(ENDED)).update(", "filter(pk__in=ids).update("),),
         killed_by=f"{_LOG}test_a_replay_waits_again_under_the_same_id",
         postgresql=False,
+    ),
+    Mutant(
+        name="told to what is being removed",
+        guard="who hands events out holds the endpoints that get them, and passes over those that are gone",
+        changes=(("webhooks.inserts", "FOR KEY SHARE OF e\n", ""),),
+        killed_by="tests/conformance/test_webhook_races.py::test_endpoints_that_are_removed_while_events_are_handed_out_take_none_from_others",
     ),
     Mutant(
         name="removed for those that settle",
