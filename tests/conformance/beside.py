@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 20.0
 class Beside(threading.Thread):
     """Work on a connection of its own; `done` raises what it raised."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
         super().__init__(daemon=True)
         self._work, self._error = work, list[BaseException]()
         self.start()

@@ -71,6 +71,29 @@ def test_an_attempt_that_is_recorded_at_this_moment_does_not_keep_it_from_being_
     assert not Attempt.objects.exists()
 
 
+def test_who_changes_it_at_this_moment_does_so_before_it_is_removed() -> None:
+    to = endpoint()
+    read, let_go = threading.Event(), threading.Event()
+
+    def change_slowly() -> None:
+        with listening.changing():
+            row = Endpoint.objects.get(pk=to.pk)
+            read.set()
+            assert let_go.wait(PATIENCE_SECONDS)
+            row.description = "changed"
+            row.save(update_fields=["description"])
+
+    removal._disable(to)
+    changing = Beside(change_slowly)
+    assert read.wait(PATIENCE_SECONDS)
+    removing = Beside(lambda: removal._remove_itself(to, "ada"))
+    removing.join(0.3)
+    let_go.set()
+    changing.done()
+    removing.done()
+    assert not Endpoint.objects.exists()
+
+
 def test_who_is_ended_in_the_middle_leaves_it_disabled_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     to = endpoint()
     owed(to, 2)

@@ -24,9 +24,12 @@ REASON = "it is being removed"
 def remove(endpoint: Endpoint, *, actor: str) -> None:
     """Returns when nothing is left of it. What was on its way to it may still arrive."""
     _disable(endpoint)
-    while not _remove_itself(endpoint, actor):
-        if not _remove_batch(endpoint):
-            time.sleep(BREATH_SECONDS)
+    while True:
+        while _remove_batch(endpoint):
+            pass
+        if _remove_itself(endpoint, actor):
+            return
+        time.sleep(BREATH_SECONDS)
 
 
 def _disable(endpoint: Endpoint) -> None:
@@ -51,7 +54,7 @@ def _remove_batch(endpoint: Endpoint) -> int:
 
 def _remove_itself(endpoint: Endpoint, actor: str) -> bool:
     """The endpoint, where no delivery is left: who would make one for it waits for its row, and then finds it gone."""
-    with transaction.atomic():
+    with listening.changing():  # who changes it at this moment does so before, or finds nothing
         row = Endpoint.objects.filter(pk=endpoint.pk)
         if row.select_for_update().exists() and Delivery.objects.filter(endpoint=endpoint).exists():
             return False
