@@ -1,12 +1,13 @@
 """Claim: pending → delivering, as many deliveries as a process has room for, fairly over the endpoints.
 
-Each endpoint that has something due gets its share of the room, the oldest first, so that a backlog for one never
-keeps another waiting. One whose circuit was open gets one request, as a probe, and rests again meanwhile: only what
+Each endpoint that has something due and does not rest gets its share of the room, the oldest first, so that neither
+a backlog for one nor any number that rest keep another waiting. One whose circuit was open gets one request, as a probe, and rests again meanwhile: only what
 becomes of the probe closes the circuit. On PostgreSQL one statement; on SQLite a few in one IMMEDIATE transaction.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +26,8 @@ from webhooks.states import DeliveryStatus
 
 ALLOWED_SECONDS = 45.0  # an attempt takes 15 at most; past this the reaper takes the delivery back whoever beats
 PROBE_SECONDS = 30.0  # how long a probe may be on its way before another one is allowed
-ENDPOINTS_AT_ONCE = 200  # looked at by one claim; more get their turn in the next
+ENDPOINTS_AT_ONCE = 200  # served by one claim; more get their turn in the next
+ENDPOINTS_WALKED = 2_000  # looked at for that: those that rest, or have nothing due yet, are passed over
 
 _FIRST = UUID(int=0)
 
@@ -92,23 +94,26 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 """
 
 _CLAIM = """
-WITH RECURSIVE k(id, due_at) AS (
-  (SELECT endpoint_id, due_at FROM webhooks_delivery
+WITH RECURSIVE k(id, due_at, place) AS (
+  (SELECT endpoint_id, due_at, 1 FROM webhooks_delivery
    WHERE status = 'pending' AND endpoint_id > %(after)s ORDER BY endpoint_id, due_at, id LIMIT 1)
   UNION ALL
-  SELECT n.endpoint_id, n.due_at FROM k CROSS JOIN LATERAL (
+  SELECT n.endpoint_id, n.due_at, k.place + 1 FROM k CROSS JOIN LATERAL (
     SELECT endpoint_id, due_at FROM webhooks_delivery
     WHERE status = 'pending' AND endpoint_id > k.id ORDER BY endpoint_id, due_at, id LIMIT 1) n
+  WHERE k.place < %(walked)s
 ),
-seen AS MATERIALIZED (SELECT id FROM k WHERE due_at <= {now} LIMIT %(most)s),
-told AS MATERIALIZED (
-  SELECT * FROM unnest(%(endpoints)s::uuid[], %(rooms)s::int[]) AS t(id, room)
+seen AS MATERIALIZED (
+  SELECT o.* FROM k CROSS JOIN LATERAL (
+    SELECT e.id, e.rest_until IS NOT NULL AS resting,
+           coalesce((%(rooms)s::jsonb ->> e.id::text)::int, %(share)s) AS room
+    FROM webhooks_endpoint e
+    WHERE e.id = k.id AND e.enabled AND (e.rest_until IS NULL OR e.rest_until <= {now})
+    OFFSET 0) o  -- looked up one by one, in the order of the walk, which ends with the last that is needed
+  WHERE k.due_at <= {now} AND o.room > 0 LIMIT %(most)s
 ),
 open AS MATERIALIZED (
-  SELECT e.id, e.rest_until IS NOT NULL AS resting,
-         least(coalesce(t.room, %(share)s), greatest(1, %(room)s / (SELECT count(*) FROM seen))) AS room
-  FROM seen s JOIN webhooks_endpoint e ON e.id = s.id LEFT JOIN told t ON t.id = s.id
-  WHERE e.enabled AND (e.rest_until IS NULL OR e.rest_until <= {now}) AND coalesce(t.room, %(share)s) > 0
+  SELECT id, resting, least(room, greatest(1, %(room)s / (SELECT count(*) FROM seen))) AS room FROM seen
 ),
 probing AS MATERIALIZED (
   SELECT e.id FROM open o JOIN webhooks_endpoint e ON e.id = o.id
@@ -145,9 +150,10 @@ y AS (
          floor(extract(epoch FROM {now}) * 1000)::bigint AS claimed_at, e.rest_until IS NOT NULL AS probe
   FROM x JOIN webhooks_endpoint e ON e.id = x.endpoint_id JOIN webhooks_message m ON m.id = x.message_id
 )
-SELECT (SELECT count(*) FROM seen), (SELECT id FROM seen ORDER BY id DESC LIMIT 1), y.*
+SELECT CASE WHEN (SELECT count(*) FROM seen) = %(most)s THEN (SELECT id FROM seen ORDER BY id DESC LIMIT 1)
+       ELSE (SELECT id FROM k WHERE place = %(walked)s) END, y.*
 FROM (SELECT 1) AS one LEFT JOIN y ON true
-"""  # - a row at least: how far the look came
+"""  # - a row at least: where the next look begins, unless this one came to the end
 
 
 def _claim_on_postgresql(
@@ -158,10 +164,10 @@ def _claim_on_postgresql(
         "worker": worker_id,
         "room": room,
         "share": share,
-        "endpoints": list(rooms),
-        "rooms": list(rooms.values()),
+        "rooms": json.dumps({str(endpoint): places for endpoint, places in rooms.items()}),
         "after": cursor.after,
         "most": most,
+        "walked": ENDPOINTS_WALKED,
         "probe": PROBE_SECONDS,
         "allowed": ALLOWED_SECONDS,
     }
@@ -169,9 +175,8 @@ def _claim_on_postgresql(
         sql.execute(f"{_PLAN} {_CLAIM.format(now=sql_now('postgresql'))}", values)
         sql.nextset()
         rows = sql.fetchall()
-    seen, last = rows[0][:2]
-    cursor.after = last if seen == most else _FIRST
-    return [DeliveryClaim._make(row[2:]) for row in rows if row[2] is not None]
+    cursor.after = rows[0][0] or _FIRST
+    return [DeliveryClaim._make(row[1:]) for row in rows if row[1] is not None]
 
 
 def _claim_on_sqlite(
@@ -187,15 +192,20 @@ def _claim_on_sqlite(
         if not Worker.objects.filter(pk=worker_id, stopped_at__isnull=True).exists():
             return []
         due = Delivery.objects.filter(status=DeliveryStatus.PENDING, due_at__lte=now)
-        waits = Endpoint.objects.filter(Exists(due.filter(endpoint_id=OuterRef("pk"))), pk__gt=cursor.after)
+        waits = Endpoint.objects.filter(
+            Q(rest_until__isnull=True) | Q(rest_until__lte=now),
+            Exists(due.filter(endpoint_id=OuterRef("pk"))),
+            enabled=True,
+            pk__gt=cursor.after,
+        ).exclude(pk__in=[endpoint for endpoint, places in rooms.items() if places <= 0])
         endpoints = list(waits.order_by("pk")[:most])
         cursor.after = endpoints[-1].pk if len(endpoints) == most else _FIRST
         even = max(1, room // max(1, len(endpoints)))
         taken: list[UUID] = []
         for endpoint in endpoints:
             places = min(rooms.get(endpoint.pk, share), even, room - len(taken))
-            if not endpoint.enabled or places <= 0 or (endpoint.rest_until is not None and endpoint.rest_until > now):
-                continue
+            if places <= 0:
+                break
             if endpoint.rest_until is not None:
                 places = 1
                 rests = now + timedelta(seconds=PROBE_SECONDS)
@@ -235,14 +245,3 @@ def owned_deliveries(worker_id: int) -> dict[UUID, int]:
     """The deliveries that are this worker's: id → fence."""
     mine = Delivery.objects.filter(owner_id=worker_id, status=DeliveryStatus.DELIVERING)
     return dict(mine.values_list("id", "fence"))
-
-
-def something_due(within: timedelta) -> bool:
-    """Whether an enabled endpoint has a delivery that is due in that time."""
-    until = database_now() + within
-    return Delivery.objects.filter(
-        Q(endpoint__rest_until__isnull=True) | Q(endpoint__rest_until__lte=until),
-        status=DeliveryStatus.PENDING,
-        due_at__lte=until,
-        endpoint__enabled=True,
-    ).exists()

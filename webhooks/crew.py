@@ -31,7 +31,7 @@ from webhooks.delivery import TIMEOUT_SECONDS, attempt
 from webhooks.fanout import BATCH as EVENTS_AT_ONCE
 from webhooks.fanout import FannedOut, fan_out
 from webhooks.outcome import Ended, decide
-from webhooks.pace import BEGINS_WITH, Pace
+from webhooks.pace import SLOW_MS, Pace
 from webhooks.reaping import hand_back
 from webhooks.settling import settle
 
@@ -58,6 +58,7 @@ class DeliveryCrew:
         self._bell, self._events = asyncio.Event(), asyncio.Event()
         self._draining = asyncio.Event()
         self._crowded: set[UUID] = set()  # endpoints that may have more due than they had places
+        self._held_back = False  # some others may have, too
         # Two connections: a batch that is handed out and a claim each take milliseconds, and may take turns.
         self._databases = {name: DatabaseThread(f"webhooks-{name}") for name in ("claim", "settle")}
         self._settler = Settler[Ended](
@@ -190,10 +191,11 @@ class DeliveryCrew:
 
     async def _claim(self, wanted: int) -> list[DeliveryClaim] | None:
         """A batch; None when the database is away."""
-        left = cast("dict[UUID, int]", self._pace.left(self._flights.used))
+        offer = self._pace.offer(self._flights.used, waiting=self._kept_waiting(), room=self.concurrency)
+        left = cast("dict[UUID, int]", offer.rooms)
         number = self._claims.begin()
         try:
-            ask = partial(claim, self._lease.worker_id, wanted, left, self._cursor, share=BEGINS_WITH)
+            ask = partial(claim, self._lease.worker_id, wanted, left, self._cursor, share=offer.others)
             claims = await self._try(self._databases["claim"], ask, "no deliveries claimed")
         finally:
             self._claims.end(number)
@@ -201,7 +203,13 @@ class DeliveryCrew:
             self._crowded = {taken.endpoint_id for taken in claims} | {
                 one for one, places in left.items() if not places
             }
+            self._held_back = not offer.others
         return claims
+
+    def _kept_waiting(self) -> set[Hashable]:
+        """The endpoints that have not answered a request for too long to be given another."""
+        sent_before = time.monotonic() + TIMEOUT_SECONDS - SLOW_MS / 1000
+        return {flying.queue for flying in self._flights if flying.deadline < sent_before}
 
     def _take_off(self, taken: DeliveryClaim, came: float) -> None:
         flying = Flying(taken, taken.endpoint_id, time.monotonic() + TIMEOUT_SECONDS)
@@ -221,7 +229,7 @@ class DeliveryCrew:
             logger.info("%s, attempt %d: %s", taken, taken.attempt, answer.error)
         self._flights.settling(taken)
         self._settler.put(outcome)
-        if taken.endpoint_id in self._crowded:
+        if self._held_back or taken.endpoint_id in self._crowded:
             self._bell.set()
 
     def _record(self, outcomes: list[Ended]) -> set[UUID]:

@@ -14,6 +14,7 @@ from uuid import UUID
 from core import crypto, http
 from core.ids import encode
 from executors.exchange.answers import retry_after
+from jobs.lifecycle.settle import storable
 from webhooks import signing
 from webhooks.claiming import DeliveryClaim
 from webhooks.models import MESSAGE_PREFIX
@@ -38,7 +39,7 @@ async def attempt(claim: DeliveryClaim, at: datetime) -> Answer:
     try:
         response = await http.send(_request(claim, at))
     except http.HttpError as error:
-        return answer(error=str(error), address=error.address)
+        return answer(error=storable(str(error)), address=error.address)
     except crypto.CannotOpen as error:
         logger.error("%s: %s", claim, error)
         return answer(error=UNOPENED)
@@ -48,7 +49,7 @@ async def attempt(claim: DeliveryClaim, at: datetime) -> Answer:
     succeeded = 200 <= response.status < 300
     return answer(
         status=response.status,
-        body=response.body.decode("utf-8", "replace").replace("\0", "\ufffd"),
+        body=storable(response.body.decode("utf-8", "replace")),
         retry_after=None if succeeded else retry_after(response, now=at),
         error="" if succeeded else _said(response),
         address=response.address,

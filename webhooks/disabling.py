@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
+from functools import partial
 from uuid import UUID
 
+from django.db import transaction
+
 from core.clock import database_now
-from core.ids import encode
 from core.tenancy import audit
-from webhooks import listening
-from webhooks.models import ENDPOINT_PREFIX, Delivery, Endpoint, Notice
+from webhooks.models import Delivery, Endpoint, Notice
 from webhooks.states import DeliveryStatus, NoticeKind
 
 logger = logging.getLogger(__name__)
@@ -18,28 +20,22 @@ ACTOR = "system"
 BATCH = 1_000  # deliveries given up in one transaction
 
 
-def disable(endpoint_id: UUID, reason: str, *, url: str | None = None) -> bool:
-    """enabled → disabled, with a notice; False where it was already. What is pending for it is given up soon after
-    (`give_up`), in batches."""
-    with listening.changing():
-        now = database_now()
-        enabled = Endpoint.objects.filter(pk=endpoint_id, enabled=True)
-        if url is not None:  # the one that said so: it may have been given another address meanwhile
-            enabled = enabled.filter(url=url)
-        changed = enabled.update(
-            enabled=False, disabled_at=now, disabled_reason=reason, rest_until=None, updated_at=now
-        )
-        if not changed:
-            return False
-        endpoint = Endpoint.objects.get(pk=endpoint_id)
-        name = encode(ENDPOINT_PREFIX, endpoint_id)
-        text = f"webhook {name} ({endpoint.url.partition('?')[0]}) was disabled: {reason}"
-        Notice.objects.create(
-            kind=NoticeKind.DISABLED, endpoint_id=endpoint_id, product_id=endpoint.product_id, text=text, at=now
-        )
-        audit.record(ACTOR, "webhook.disabled", f"{name} {endpoint.url.partition('?')[0]}", {"reason": reason})
-    logger.error("%s", text)
-    return True
+def disable(endpoint: Endpoint, reason: str, *, now: datetime) -> None:
+    """enabled → disabled, with a notice. In the transaction of what was the reason, which holds the endpoint's row.
+
+    That nobody listens to it any more is said after the commit (`listening.follow`), and what is pending for it is
+    given up soon after (`give_up`), in batches.
+    """
+    endpoint.enabled, endpoint.disabled_at, endpoint.disabled_reason = False, now, reason
+    endpoint.rest_until, endpoint.updated_at = None, now
+    endpoint.save(update_fields=["enabled", "disabled_at", "disabled_reason", "rest_until", "updated_at"])
+    name = f"{endpoint} {endpoint.url.partition('?')[0]}"
+    text = f"webhook {endpoint} ({endpoint.url.partition('?')[0]}) was disabled: {reason}"
+    Notice.objects.create(
+        kind=NoticeKind.DISABLED, endpoint_id=endpoint.pk, product_id=endpoint.product_id, text=text, at=now
+    )
+    audit.record(ACTOR, "webhook.disabled", name, {"reason": reason})
+    transaction.on_commit(partial(logger.error, "%s", text))
 
 
 def give_up(limit: int = BATCH) -> int:

@@ -27,9 +27,10 @@ RETURNING id
 _DELIVERIES = """
 INSERT INTO webhooks_delivery (id, message_id, endpoint_id, type, status, due_at, attempt, fence, created_at, reason)
 SELECT (d ->> 0)::uuid, (d ->> 1)::uuid, (d ->> 2)::uuid, d ->> 3, 'pending', %(now)s, 0, 0, %(now)s, ''
-FROM json_array_elements(%(rows)s::json) AS d
+FROM json_array_elements(%(rows)s::json) AS d JOIN webhooks_endpoint e ON e.id = (d ->> 2)::uuid
+FOR KEY SHARE OF e
 ON CONFLICT DO NOTHING
-"""
+"""  # - who removes an endpoint waits for the commit, and what it has removed gets nothing
 
 
 class NewMessage(NamedTuple):
@@ -68,7 +69,7 @@ def insert_messages(messages: Sequence[NewMessage], now: datetime) -> set[UUID]:
 
 
 def insert_deliveries(deliveries: Sequence[NewDelivery], now: datetime) -> int:
-    """Store them; how many were not there yet by their message and endpoint."""
+    """Store them, but for endpoints that are gone; how many were not there yet by their message and endpoint."""
     if connection.vendor != "postgresql":
         Delivery.objects.bulk_create(
             [Delivery(**one._asdict(), due_at=now, created_at=now) for one in deliveries], ignore_conflicts=True

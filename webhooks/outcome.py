@@ -20,7 +20,8 @@ DELAYS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 ATTEMPTS = len(DELAYS) + 1
 JITTER = 0.1  # a delay is up to so much longer, so that what failed together does not come back together
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
-RETRY_AFTER_STATUSES = frozenset({429, 503})
+TOO_MANY = 429
+RETRY_AFTER_STATUSES = frozenset({TOO_MANY, 503})
 GONE = 410
 GONE_REASON = "the endpoint answered 410 (Gone)"
 
@@ -59,6 +60,11 @@ class Ended(NamedTuple):
     @property
     def succeeded(self) -> bool:
         return self.status is DeliveryStatus.DELIVERED
+
+    @property
+    def asks_for_rest(self) -> float:
+        """For how many seconds the endpoint wants nothing at all: it said that it gets too much. 0: it did not."""
+        return self.answer.retry_after or 0.0 if self.answer.status == TOO_MANY else 0.0
 
     def __str__(self) -> str:
         return f"delivery {encode(DELIVERY_PREFIX, self.delivery_id)}"

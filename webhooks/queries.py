@@ -80,7 +80,7 @@ def find_delivery(endpoint: Endpoint, id: str) -> Delivery:
 
 
 def with_attempts(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    return deliveries.select_related("message").prefetch_related(
+    return deliveries.select_related("message", "endpoint").prefetch_related(
         Prefetch("attempts", queryset=Attempt.objects.order_by("pk"))
     )
 

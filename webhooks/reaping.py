@@ -28,6 +28,7 @@ from webhooks.states import AttemptOutcome, DeliveryStatus
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+MOST_MS = 2**31 - 1
 ROUNDS = 10  # batches of each kind in one call
 GONE = "the worker that sent it is gone: whether it arrived is not known"
 OVERDUE = "not answered for by its worker in time: whether it arrived is not known"
@@ -85,11 +86,16 @@ def _return(batch: Sequence[Delivery], error: str, now: datetime) -> None:
         deadline_at=None,
     )
     Attempt.objects.bulk_create(
-        Attempt(delivery=delivery, at=at, duration_ms=max(0, (now - at) // timedelta(milliseconds=1)), error=error)
+        Attempt(delivery=delivery, at=at, duration_ms=_milliseconds(now - at), error=error)
         for delivery in batch
         if delivery.deadline_at is not None
         and (at := delivery.deadline_at - timedelta(seconds=ALLOWED_SECONDS)) is not None
     )
+
+
+def _milliseconds(duration: timedelta) -> int:
+    """At most as many as the column holds: everything may have been down for a month."""
+    return min(max(0, duration // timedelta(milliseconds=1)), MOST_MS)
 
 
 def hand_back(worker_id: int, delivery_ids: Collection[UUID]) -> None:

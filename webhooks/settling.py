@@ -2,26 +2,31 @@
 
 delivering → delivered | failed, or → pending with the time of the next attempt. What was taken back, replayed or
 removed meanwhile matches no row and is dropped. In the same transaction the endpoints' health: one that fails again
-and again rests, and one that has failed for FAILING_TOO_LONG, or says that it is gone, is disabled right after.
+and again rests, and one that has failed for FAILING_TOO_LONG, or says that it is gone, is disabled.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import F, Q
 
 from core import failpoints
 from core.clock import database_now, sql_now
+from webhooks import listening
 from webhooks.disabling import disable
 from webhooks.models import Attempt, AttemptTally, Delivery, Endpoint
 from webhooks.outcome import GONE_REASON, Ended
 from webhooks.states import AttemptOutcome, DeliveryStatus
+
+logger = logging.getLogger(__name__)
 
 REST_AFTER = 5  # failures in a row: then the circuit opens
 FIRST_REST_SECONDS = 10.0  # doubled with each probe that fails, up to LONGEST_REST_SECONDS
@@ -47,13 +52,19 @@ def settle(worker_id: int, outcomes: Sequence[Ended]) -> set[UUID]:
         write = _write_on_postgresql if connection.vendor == "postgresql" else _write_on_sqlite
         matched = write(outcomes)
         held = [outcome for outcome in outcomes if outcome.delivery_id in matched]
-        too_long = _note_health(held)
+        some_disabled = _note_health(held)
         _count(worker_id, held)
-    for endpoint_id, url in {(outcome.endpoint_id, outcome.url) for outcome in held if outcome.gone}:
-        disable(endpoint_id, GONE_REASON, url=url)
-    for endpoint_id in too_long:
-        disable(endpoint_id, FAILING_REASON)
+    if some_disabled:
+        _listen_less()
     return matched
+
+
+def _listen_less() -> None:
+    """The batch is recorded, and must not be tried again for this: the next prune says it at the latest."""
+    try:
+        listening.follow()
+    except DatabaseError as error:
+        logger.warning("a disabled webhook is still said to listen: %s", str(error).strip())
 
 
 _WRITE = """
@@ -133,8 +144,8 @@ def _attempt(outcome: Ended) -> Attempt:
     )
 
 
-def _note_health(outcomes: Sequence[Ended]) -> list[UUID]:
-    """Write what these outcomes say of their endpoints; those that have failed for too long.
+def _note_health(outcomes: Sequence[Ended]) -> bool:
+    """Write what these outcomes say of their endpoints; whether one is disabled now.
 
     The rows are locked in the order of their ids, those alone that change: a healthy endpoint costs nothing.
     """
@@ -145,7 +156,7 @@ def _note_health(outcomes: Sequence[Ended]) -> list[UUID]:
     ailing = Q(consecutive_failures__gt=0) | Q(failing_since__isnull=False) | Q(rest_until__isnull=False)
     changes = Endpoint.objects.filter(Q(pk__in=failed) | Q(ailing, pk__in=list(by_endpoint)))
     now = database_now()
-    too_long = []
+    some_disabled = False
     for endpoint in changes.order_by("pk").select_for_update(no_key=True):
         of_this_url = [outcome for outcome in by_endpoint[endpoint.pk] if outcome.url == endpoint.url]
         for outcome in sorted(of_this_url, key=lambda one: one.answer.at):
@@ -154,13 +165,19 @@ def _note_health(outcomes: Sequence[Ended]) -> list[UUID]:
             else:
                 _failed(endpoint, outcome, now)
         endpoint.save(update_fields=["consecutive_failures", "failing_since", "rest_until", "rests"])
-        if (
-            endpoint.failing_since is not None
-            and now - endpoint.failing_since >= FAILING_TOO_LONG
-            and endpoint.consecutive_failures >= REST_AFTER  # not for two that a quiet week lies between
-        ):
-            too_long.append(endpoint.pk)
-    return too_long
+        if endpoint.enabled and (reason := _why_disable(endpoint, of_this_url, now)):
+            disable(endpoint, reason, now=now)
+            some_disabled = True
+    return some_disabled
+
+
+def _why_disable(endpoint: Endpoint, outcomes: Sequence[Ended], now: datetime) -> str:
+    """Empty: there is no reason to."""
+    if any(outcome.gone for outcome in outcomes):
+        return GONE_REASON
+    failing_long = endpoint.failing_since is not None and now - endpoint.failing_since >= FAILING_TOO_LONG
+    # Not for two failures that a quiet week lies between.
+    return FAILING_REASON if failing_long and endpoint.consecutive_failures >= REST_AFTER else ""
 
 
 def _recovered(endpoint: Endpoint) -> None:
@@ -169,17 +186,17 @@ def _recovered(endpoint: Endpoint) -> None:
 
 
 def _failed(endpoint: Endpoint, outcome: Ended, now: datetime) -> None:
-    """What was on its way already when the circuit opened does not make the rest longer; a probe does."""
+    """What was on its way already when the circuit opened does not make the rest longer; a probe does, and an answer
+    that asks for it."""
     endpoint.consecutive_failures += 1
     endpoint.failing_since = endpoint.failing_since or outcome.answer.at
-    if outcome.probe:
-        endpoint.rests = min(endpoint.rests + 1, 10)
-    elif endpoint.consecutive_failures >= REST_AFTER and endpoint.rest_until is None:
-        endpoint.rests = 0
-    else:
-        return
-    seconds = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0**endpoint.rests)
-    endpoint.rest_until = now + timedelta(seconds=seconds)
+    opens = outcome.probe or (endpoint.consecutive_failures >= REST_AFTER and endpoint.rest_until is None)
+    if opens:
+        endpoint.rests = min(endpoint.rests + 1, 10) if outcome.probe else 0
+    seconds = max(FIRST_REST_SECONDS * 2.0**endpoint.rests if opens else 0.0, outcome.asks_for_rest)
+    if seconds:
+        ends = now + timedelta(seconds=min(LONGEST_REST_SECONDS, seconds))
+        endpoint.rest_until = max(ends, endpoint.rest_until or ends) if not outcome.probe else ends
 
 
 def _count(worker_id: int, outcomes: Sequence[Ended]) -> None:

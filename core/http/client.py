@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
 _PIECE = 64 * 1024
+_MOST_ON_ITS_WAY = 16  # answers of 1xx before the answer
 _HEADERS = {
     "user-agent": "User-Agent: ductape-jobs/1",
     "accept-encoding": "Accept-Encoding: gzip, deflate",
@@ -209,10 +210,12 @@ async def _answer(
         read_bufsize=_PIECE,
     )
     transport.write(written)
-    answer, content = await protocol.read()
-    while answer.code < 200 and answer.code != 101:  # on its way: the answer is still to come
+    for _ in range(_MOST_ON_ITS_WAY):
         answer, content = await protocol.read()
-    return answer, content
+        if answer.code >= 200 or answer.code == 101:
+            return answer, content
+    origin, _ = split_url(request.url)
+    raise BadResponse(f"{origin} says again and again that its answer is on its way, and none comes")
 
 
 def _keep(connection: Connection) -> None:
@@ -252,13 +255,16 @@ async def _read(content: StreamReader, encoding: str, limit: int, origin: Origin
     unpack = None
     if encoding and (encoding := encoding.strip().lower()) not in ("", "identity"):
         if encoding not in ("gzip", "x-gzip", "deflate"):
-            raise BadResponse(f"{origin} answered in an encoding that was not asked for: {encoding[:40]}")
+            raise BadResponse(f"{origin} answered in an encoding that was not asked for: {_printed(encoding[:40])}")
         unpack = _Unpacker(encoding)
     pieces: list[bytes] = []
-    left = limit
+    left, packed_left = limit, limit + _PIECE  # what unpacks to nothing would have no end
     while not content.at_eof():
         piece = await content.readany()
         if unpack is not None:
+            if packed_left < 0:
+                return b"".join(pieces), False
+            packed_left -= len(piece)
             piece = unpack(piece, left + 1)
         if len(piece) > left:
             pieces.append(piece[:left])
@@ -266,6 +272,11 @@ async def _read(content: StreamReader, encoding: str, limit: int, origin: Origin
         left -= len(piece)
         pieces.append(piece)
     return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), True
+
+
+def _printed(header: str) -> str:
+    """A header's value as text that can be stored: it may hold bytes that are none."""
+    return header.encode("ascii", "backslashreplace").decode()
 
 
 class _Unpacker:

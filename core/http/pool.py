@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from yarl import URL
@@ -26,8 +27,10 @@ from core.http.messages import Origin
 
 KEEPALIVE_SECONDS = 4.0  # below the 5 s after which common servers hang up: their hanging up loses a request
 DNS_SECONDS = 10  # how long an answer of the resolver is used again
-_RESOLVER_THREADS = 16  # getaddrinfo blocks; a name server that hangs must not hold up the others for long
+# getaddrinfo blocks. Names whose name server hangs hold one each: as many as that must not hold up the others.
+_RESOLVER_THREADS = 256
 _MOST_WAYS = 4096
+_MOST_WAITING = 64  # answers on one connection that nobody has read
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)  # ours is around all
 
 
@@ -35,7 +38,7 @@ class Pool:
     """The connections of one event loop."""
 
     def __init__(self) -> None:
-        self._connector = aiohttp.TCPConnector(
+        self._connector = _Connector(
             limit=0,  # how much runs at once is decided by who calls
             resolver=_CheckedResolver(),
             socket_factory=_checked_socket,
@@ -91,6 +94,22 @@ class _Way(aiohttp.ClientRequest):
     @property
     def connection_key(self) -> ConnectionKey:
         return self._key
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's, which takes answers for as long as they come. Whoever sends one after the other, asked for or not,
+    would have the loop for itself: it reads on before it lets anybody else go on."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if len(self) > _MOST_WAITING and self.transport is not None:
+            self.transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = functools.partial(_Protocol, loop=self._loop)  # type: ignore[assignment] # one is a ResponseHandler
 
 
 class _CheckedResolver(AbstractResolver):

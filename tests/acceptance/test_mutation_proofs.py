@@ -17,7 +17,8 @@ from tests.acceptance.system import Cluster, System
 from tests.acceptance.test_f01_worker_killed import late_result
 from tests.acceptance.test_f04_schedulers_at_random import run_grid
 from tests.acceptance.test_f13_wakeups import storm
-from tests.mutants.guards import DOUBLE_CLAIM, DOUBLE_PROMOTION, FAULTS, LATE_RESULT, Mutant
+from tests.mutants.guards import DOUBLE_CLAIM, DOUBLE_PROMOTION, FAULTS, LATE_RESULT
+from tests.mutants.mutant import Mutant
 from tests.servers.breakable import Redis
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]

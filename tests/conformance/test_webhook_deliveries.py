@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,17 +25,18 @@ from tests.conformance.webhook_world import (
     all_handed_out,
     answered,
     claim_some,
+    disabled,
     endpoint,
     happened,
     owed,
     place,
     settled,
 )
-from webhooks import claiming, fanout, reaping, settling
+from webhooks import claiming, fanout, reaping, retention, settling
 from webhooks.claiming import EndpointCursor, claim
-from webhooks.disabling import disable
 from webhooks.fanout import fan_out
 from webhooks.models import Attempt, AttemptTally, Delivery, Endpoint, Message, Notice
+from webhooks.operations.replay import replay_one
 from webhooks.reaping import fold_tallies, hand_back, reap
 from webhooks.retention import prune_messages
 from webhooks.settling import settle
@@ -235,6 +237,36 @@ def test_more_endpoints_than_one_claim_looks_at_all_get_their_turn(monkeypatch: 
     rounds = [{one.endpoint_id for one in claim(owner, 100, {}, cursor, share=1)} for _ in range(3)]
     assert [len(some) for some in rounds] == [3, 3, 2]
     assert set[UUID]().union(*rounds) == {one.pk for one in everyone}
+    assert cursor.at_start
+
+
+def test_endpoints_that_rest_or_are_full_take_nothing_of_the_room_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claiming, "ENDPOINTS_AT_ONCE", 5)
+    owner = worker()
+    resting = [endpoint(rest_until=database_now() + timedelta(minutes=5)) for _ in range(12)]
+    full = [endpoint() for _ in range(3)]
+    happened()
+    assert all_handed_out().deliveries == 15
+    good = endpoint()
+    owed(good, 40)
+    rooms = {one.pk: 0 for one in full} | {good.pk: 30}
+    taken = Counter(one.endpoint_id for one in claim_some(owner, room=40, rooms=rooms))
+    assert taken == {good.pk: 30}
+    assert resting[0].deliveries.get().status == "pending"
+
+
+def test_however_many_rest_a_claim_looks_at_some_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite is asked for those that do not rest")
+    monkeypatch.setattr(claiming, "ENDPOINTS_WALKED", 5)
+    owner, cursor = worker(), EndpointCursor()
+    for _ in range(12):
+        endpoint(rest_until=database_now() + timedelta(minutes=5))
+    good = endpoint()
+    happened()
+    assert all_handed_out().deliveries == 13
+    rounds = [[one.endpoint_id for one in claim(owner, 100, {}, cursor, share=1)] for _ in range(3)]
+    assert rounds == [[], [], [good.pk]]
     assert cursor.at_start
 
 
@@ -448,14 +480,13 @@ def test_410_disables_and_says_so_once() -> None:
     settled(owner, claims[2:], 500)  # it was under way, and waits again
     reap()
     assert statuses() == {"failed": 3}
-    assert not disable(to.pk, "again")
 
 
 def test_more_than_a_batch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaping, "GIVEN_UP_AT_ONCE", 4)
     to = endpoint()
     owed(to, 10)
-    disable(to.pk, "as told")
+    disabled(to, "as told")
     reap()
     assert statuses() == {"failed": 10}
 
@@ -513,6 +544,42 @@ def test_old_messages_go_with_what_was_sent_and_what_is_still_to_be_sent_stays(t
     all_handed_out()
     assert prune_messages(timedelta(days=30), 10) == (2, True)
     assert (Message.objects.count(), statuses(), Attempt.objects.count()) == (2, {"pending": 2}, 0)
+
+
+def test_what_was_sent_again_is_kept_for_as_long_from_then_on(time: Time) -> None:
+    to, owner = endpoint(), worker()
+    owed(to)
+    settled(owner, claim_some(owner))
+    time.pass_(timedelta(days=29))
+    replay_one(Delivery.objects.get(), actor="ada")
+    owner = worker()
+    settled(owner, claim_some(owner))
+    time.pass_(timedelta(days=2))
+    assert prune_messages(timedelta(days=30), 10) == (0, True)
+    assert Attempt.objects.count() == 2
+    time.pass_(timedelta(days=29))
+    assert prune_messages(timedelta(days=30), 10) == (1, True)
+    assert not Attempt.objects.exists()
+
+
+def test_what_is_sent_again_at_the_moment_in_which_it_is_old_stays(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    to, owner = endpoint(), worker()
+    owed(to, 3)
+    settled(owner, claim_some(owner))
+    time.pass_(timedelta(days=31))
+    again = Delivery.objects.order_by("pk")[1]
+    find = retention._delete
+
+    def then_delete(ids: Sequence[UUID]) -> int:
+        replay_one(again, actor="ada")  # after it was found, and before it is gone
+        return find(ids)
+
+    monkeypatch.setattr(retention, "_delete", then_delete)
+    assert prune_messages(timedelta(days=30), 10) == (2, True)
+    assert list(Delivery.objects.values_list("pk", "status")) == [(again.pk, "pending")]
+    assert Attempt.objects.count() == 1
+    (taken,) = claim_some(worker())
+    assert taken.delivery_id == again.pk
 
 
 def test_the_counters_of_workers_that_are_gone_are_kept_together() -> None:

@@ -6,13 +6,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from core import crypto
 from core.clock import database_now
 from core.ids import new_uuid
 from core.tenancy.models import Environment
 from jobs.models import JobEvent
 from tests.conformance.world import environment
+from webhooks import listening
 from webhooks.claiming import DeliveryClaim, EndpointCursor, claim
+from webhooks.disabling import disable
 from webhooks.fanout import FannedOut, fan_out
 from webhooks.models import Delivery, Endpoint
 from webhooks.outcome import Answer, Ended, decide
@@ -105,3 +109,10 @@ def answered(
 def settled(worker_id: int, claims: list[DeliveryClaim], status: int | None = 200, **of: Any) -> set[UUID]:
     """The same, recorded."""
     return settle(worker_id, answered(claims, status, **of))
+
+
+def disabled(to: Endpoint, reason: str) -> None:
+    """The system disables it, as settling does."""
+    with transaction.atomic():
+        disable(Endpoint.objects.select_for_update(no_key=True).get(pk=to.pk), reason, now=database_now())
+    listening.follow()

@@ -15,8 +15,8 @@ from core import crypto
 from core.ids import encode
 from core.tenancy.models import AuditEntry, Product
 from jobs.models import Listener
+from tests.conformance.webhook_world import disabled
 from tests.integration.webhook_world import URL, delivered
-from webhooks import disabling
 from webhooks.models import Delivery, Endpoint
 from webhooks.secrets import place
 
@@ -224,7 +224,7 @@ def test_who_may_only_look_only_looks(ada: Client) -> None:
 
 def test_what_the_system_disabled_by_itself_is_a_notice(ada: Client) -> None:
     endpoint = made(ada)
-    assert disabling.disable(endpoint.pk, "every attempt of five days has failed")
+    disabled(endpoint, "every attempt of five days has failed")
     text = ada.get("/admin/webhooks/notice/").content.decode()
     assert f"webhook {endpoint} ({URL}) was disabled: every attempt of five days has failed" in text
     assert not Listener.objects.exists()

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -375,6 +376,20 @@ def test_an_encoding_that_was_not_asked_for_is_told(receiver: Receiver) -> None:
         send(receiver.url)
 
 
+def test_an_encoding_that_is_no_text_is_told_as_one() -> None:
+    async def strange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: \xff\xfe\r\nContent-Length: 2\r\n\r\nok")
+
+    async def once() -> None:
+        async with listening(strange) as url:
+            await http.send(HttpRequest(method="GET", url=url, timeout=5))
+
+    with pytest.raises(BadResponse) as raised:
+        run(once())
+    assert str(raised.value).isascii()
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -436,6 +451,34 @@ def test_a_name_that_moves_between_check_and_connect_gains_nothing(
     assert send(f"http://rebinding.example:{port}/").status == 200
     assert len(asked) == 1
     assert receiver.requests[0].headers["host"] == f"rebinding.example:{port}"
+
+
+def test_names_whose_name_server_hangs_hold_up_no_other(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    port, answers = int(receiver.url.rpartition(":")[2]), threading.Event()
+
+    def resolve(host: str, *_: object, **__: object) -> list[Any]:
+        if host.startswith("dead"):
+            answers.wait(30)
+            raise socket.gaierror("no answer")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def beside() -> int:
+        dead = [
+            asyncio.create_task(http.send(HttpRequest(method="GET", url=f"http://dead{number}.example/", timeout=30)))
+            for number in range(100)
+        ]
+        await asyncio.sleep(0.1)
+        try:
+            good = HttpRequest(method="GET", url=f"http://good.example:{port}/", timeout=3)
+            return (await http.send(good)).status
+        finally:
+            answers.set()
+            assert {type(error) for error in await asyncio.gather(*dead, return_exceptions=True)} == {
+                HttpConnectionError
+            }
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert run(beside()) == 200
 
 
 @pytest.mark.parametrize(

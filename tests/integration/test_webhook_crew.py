@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 from standardwebhooks.webhooks import Webhook
 
-from core import crypto
+from core import crypto, http
 from core.clock import database_now
 from core.ids import encode
 from jobs.runner.loop import Runner
@@ -191,6 +192,26 @@ def test_a_megabytes_long_answer_is_cut_and_a_drip_is_a_failure_and_neither_hold
             assert (attempt.response_status, attempt.address) == (None, "127.0.0.1")
 
 
+def test_many_that_do_not_answer_leave_half_of_the_room_to_those_that_do(
+    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TIMEOUT_SECONDS", 8.0)
+    settings.CONCURRENCY = 20
+    for number in range(8):
+        receiver.answer(f"/hang{number}", Answer(hang=True))
+    hanging = [endpoint(f"{receiver.url}/hang{number}") for number in range(8)]
+    good = [endpoint(f"{receiver.url}/good{number}") for number in range(2)]
+    for _ in range(30):
+        happened()
+    with delivering():
+        began = time.monotonic()
+        for to in good:
+            assert len(ended(to, 30)) == 30
+        assert time.monotonic() - began < 4.0
+        under_way = Delivery.objects.filter(status="delivering", endpoint__in=hanging).count()
+        assert 10 <= under_way < 20
+
+
 def test_a_place_that_becomes_free_is_used_at_once(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "POLL_SECONDS", 10 * PATIENCE_SECONDS)  # nobody looks just in case
     receiver.answer("/hook", Answer(delay=0.1))
@@ -209,3 +230,14 @@ def test_a_secret_that_cannot_be_opened_is_a_recorded_failure(receiver: Receiver
     with delivering():
         assert tried(to).error == delivery.UNOPENED
     assert list(receiver.requests) == []
+
+
+def test_an_error_that_no_database_stores_is_recorded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send(request: http.HttpRequest) -> http.HttpResponse:
+        raise http.BadResponse("it said \udcff\0")
+
+    monkeypatch.setattr(http, "send", send)
+    to = endpoint()
+    happened()
+    with delivering():
+        assert tried(to).error == "it said \ufffd\ufffd"

@@ -262,7 +262,9 @@ def test_a_rotated_secret_is_shown_once_and_the_old_one_signs_for_a_day(shop: Ap
 # --- who sees which ----------------------------------------------------------------------------
 
 
-def test_what_a_key_may_not_see_does_not_exist(shop: Api) -> None:
+@pytest.mark.parametrize("envs", [("prd", "stg"), ()], ids=["of environments", "of a product"])
+def test_what_a_key_may_not_see_does_not_exist(envs: tuple[str, ...]) -> None:
+    shop = key_of("shop", envs=envs)
     mine, theirs = hook(shop), hook(key_of("other", name="o"))
     everybodys = hook(Api(), events=["*"])
     assert everybodys["product"] is None

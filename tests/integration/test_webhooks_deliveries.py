@@ -82,6 +82,9 @@ def test_one_under_way_is_pending_and_one_that_waits_says_until_when(shop: Api, 
     assert (newest["status"], "next_attempt_at" in newest) == ("pending", False)
     assert oldest["next_attempt_at"] == to_ms(waiting.due_at)
     assert len(log(shop, endpoint, "?status=pending")["deliveries"]) == 2
+    rests_until = database_now() + HOUR
+    Endpoint.objects.filter(pk=endpoint.pk).update(rest_until=rests_until)
+    assert log(shop, endpoint)["deliveries"][1]["next_attempt_at"] == to_ms(rests_until)
 
 
 def test_the_log_is_filtered(shop: Api, endpoint: Endpoint) -> None:

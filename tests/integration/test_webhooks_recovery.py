@@ -10,10 +10,11 @@ from pytest_django import Settings
 
 from core.clock import database_now
 from core.ids import encode
+from core.tenancy.models import Environment, Product
 from core.times import to_ms
 from jobs.lifecycle import intervene
 from tests.conformance import world
-from tests.integration.api import OPERATOR, Api, told
+from tests.integration.api import OPERATOR, Api, key_of, told
 from tests.integration.webhook_world import HOOKS, hook, row
 from webhooks import fanout
 from webhooks.models import Delivery, Message
@@ -69,6 +70,15 @@ def test_a_time_before_and_a_filter_leave_out_what_is_not_meant() -> None:
     assert missing(hook(Api(), events=["*"])["id"], **{"from": now}) == 0
     assert missing(hook(Api(), events=["*"], labels={"team": "billing"})["id"]) == 1
     assert missing(hook(Api(), events=["*"])["id"]) == 2
+
+
+def test_what_happened_in_another_product_is_not_missing() -> None:
+    other = Environment.objects.create(product=Product.objects.create(tag="other", name="Other"), slug="prd", name="P")
+    world.complete(world.claim_one(world.new_job(product_id=other.product_id, environment_id=other.pk)))
+    world.complete(world.claim_one(world.new_job()))
+    assert missing(hook(key_of("shop"))["id"]) == 1
+    assert missing(hook(key_of("other", name="o"))["id"]) == 1
+    assert Delivery.objects.count() == 2
 
 
 def test_too_wide_a_time_and_a_disabled_webhook_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

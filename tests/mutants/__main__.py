@@ -15,7 +15,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.mutants.guards import FAULTS, MUTANTS, Mutant
+from tests.mutants.guards import FAULTS, MUTANTS
+from tests.mutants.mutant import Mutant
 from tests.servers.local import FAST_POSTGRES, ROOT, postgres_server
 
 PASSED, FAILED = 0, 1  # pytest's exit status

@@ -5,31 +5,12 @@ Guards that stand behind one another are taken out together: alone, each of them
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-
-SITE = Path(__file__).resolve().parent / "site"
+from tests.mutants.mutant import Mutant
+from tests.mutants.webhook_guards import WEBHOOKS
 
 REAP = "jobs.lifecycle.reap"
 POSTGRESQL = "jobs.lifecycle.sql.postgresql"
 SQLITE = "jobs.lifecycle.sql.sqlite"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mutant:
-    """`changes` are (module, old text, new text); `sql` drops the constraints that would forbid the result."""
-
-    name: str
-    guard: str
-    changes: tuple[tuple[str, str, str], ...]
-    killed_by: str  # a test's path and name
-    sql: tuple[str, ...] = ()
-    postgresql: bool = True  # else the test runs on SQLite
-
-    def environment(self) -> dict[str, str]:
-        """The variables that make a process run without the guard."""
-        return {"MUTANT": json.dumps(self.changes), "PYTHONPATH": str(SITE)}
 
 
 _UPDATE_GUARD = "x.id = c.id AND x.status || '' = 'queued'"
@@ -186,4 +167,5 @@ MUTANTS = (
         changes=(("jobs.listening", 'sql.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])', 'sql.execute("SELECT 1")'),),
         killed_by="tests/conformance/test_listening.py::test_who_says_who_listens_waits_for_the_one_before",
     ),
+    *WEBHOOKS,
 )  # fmt: skip

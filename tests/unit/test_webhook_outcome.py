@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+import webhooks.pace
 from webhooks.claiming import DeliveryClaim
 from webhooks.outcome import ATTEMPTS, Answer, Ended, decide
 from webhooks.pace import BEGINS_WITH, MOST, Pace
@@ -98,4 +100,33 @@ def test_what_is_left_is_told_of_those_that_are_not_at_the_beginning() -> None:
     pace = Pace()
     pace.answered("fast", succeeded=True, duration_ms=1)
     pace.answered("dead", succeeded=False, duration_ms=1)
-    assert pace.left({"fast": 2, "new": 3, "dead": 9}) == {"fast": 7, "new": 5, "dead": 0}
+    offer = pace.offer({"fast": 2, "new": 3, "dead": 9}, waiting=(), room=500)
+    assert offer == ({"fast": 7, "new": 5, "dead": 0}, BEGINS_WITH)
+
+
+def test_one_that_keeps_a_request_waiting_gets_no_other_however_fast_it_was() -> None:
+    pace = Pace()
+    pace.answered("fast", succeeded=True, duration_ms=1)
+    assert pace.offer({"fast": 2, "new": 1}, waiting={"fast"}, room=500).rooms == {"fast": 0, "new": 7}
+
+
+def test_half_of_the_room_is_for_those_that_answer_promptly() -> None:
+    pace = Pace()
+    pace.answered("fast", succeeded=True, duration_ms=1)
+    pace.answered("prompt to refuse", succeeded=False, duration_ms=1)
+    pace.answered("slow", succeeded=True, duration_ms=3_000)
+    pace.answered("dead", succeeded=False, duration_ms=15_000)
+    used: dict[Hashable, int] = {"fast": 5, "slow": 3, "new": 7}
+    assert pace.offer(used, waiting=(), room=21).others == BEGINS_WITH
+    offer = pace.offer(used, waiting=(), room=20)
+    assert offer == ({"fast": 4, "prompt to refuse": 4, "slow": 0, "dead": 0, "new": 0}, 0)
+    assert pace.offer({"fast": 9}, waiting={"fast"}, room=18).others == 0
+
+
+def test_those_not_heard_of_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks.pace, "REMEMBERED", 2)
+    pace = Pace()
+    for name in ("first", "second", "first", "third"):
+        pace.answered(name, succeeded=True, duration_ms=1)
+    assert pace.offer({}, waiting=(), room=9).rooms == {"first": BEGINS_WITH + 2, "third": BEGINS_WITH + 1}
+    assert pace.offer({"second": 5}, waiting=(), room=9).others == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from core.ids import encode
@@ -42,6 +43,12 @@ def shown_shape(shown: Shown) -> dict[str, Any]:
     return {**endpoint_shape(shown.endpoint), **({} if shown.secret is None else {"secret": shown.secret})}
 
 
+def _next_attempt_at(delivery: Delivery) -> datetime:
+    """Not while its endpoint rests."""
+    rests_until = delivery.endpoint.rest_until
+    return delivery.due_at if rests_until is None else max(delivery.due_at, rests_until)
+
+
 def delivery_shape(delivery: Delivery) -> dict[str, Any]:
     message = delivery.message
     waits = delivery.status == DeliveryStatus.PENDING
@@ -54,7 +61,7 @@ def delivery_shape(delivery: Delivery) -> dict[str, Any]:
         "status": "pending" if delivery.status == DeliveryStatus.DELIVERING else delivery.status,
         "attempts": [attempt_shape(each) for each in delivery.attempts.all()],
         "created_at": to_ms(delivery.created_at),
-        **({"next_attempt_at": to_ms(delivery.due_at)} if waits else {}),
+        **({"next_attempt_at": to_ms(_next_attempt_at(delivery))} if waits else {}),
         **({} if delivery.finished_at is None else {"finished_at": to_ms(delivery.finished_at)}),
         **({"reason": delivery.reason} if delivery.reason else {}),
     }

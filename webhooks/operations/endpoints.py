@@ -15,7 +15,7 @@ from core.tenancy import audit
 from core.tenancy.auth import Principal
 from webhooks import listening, secrets, signing
 from webhooks.models import Endpoint
-from webhooks.operations import fields
+from webhooks.operations import fields, removal
 from webhooks.operations.fields import Given, Scope
 from webhooks.queries import find_endpoint
 from webhooks.states import ALL_EVENTS
@@ -78,10 +78,7 @@ def change(principal: Principal, id: str, body: Mapping[str, Any]) -> Shown:
 
 def delete(principal: Principal, id: str) -> None:
     """It is told nothing more; its deliveries are gone with it. Raises NotFound."""
-    with listening.changing():
-        endpoint = find_endpoint(principal, id)
-        audit.record(principal.name, "webhook.removed", _named(endpoint))
-        endpoint.delete()
+    removal.remove(find_endpoint(principal, id), actor=principal.name)
 
 
 def rotate(principal: Principal, id: str, secret: str | None) -> Shown:
