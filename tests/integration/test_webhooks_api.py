@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from pytest_django import Settings
 
 from core import crypto
@@ -17,7 +19,7 @@ from jobs.states import EventType
 from tests.integration.api import OPERATOR, Api, key_of, told
 from tests.integration.webhook_world import HOOKS, NEW, URL, hook, row
 from webhooks.models import Endpoint
-from webhooks.secrets import place
+from webhooks.secrets import place, signing_secrets
 
 pytestmark = pytest.mark.django_db
 SET = "/v1/jobs/webhook"
@@ -38,6 +40,12 @@ def shop() -> Api:
 def wrong_fields(answer: Any) -> dict[str, str]:
     assert answer.status_code == 400, answer.content
     return {error["field"]: error["code"] for error in answer.json()["errors"]}
+
+
+def signs(endpoint: Endpoint, *, at: datetime | None = None) -> list[str]:
+    """The texts that sign at that time (now), the newest first."""
+    found = signing_secrets(endpoint.secret, endpoint.old_secret, endpoint.pk, at=at or database_now())
+    return [base64.b64decode(secret.removeprefix("whsec_")).decode("latin-1") for secret in found]
 
 
 # --- made ------------------------------------------------------------------------------------
@@ -209,6 +217,20 @@ def test_a_secret_given_again_replaces_the_one_before(shop: Api) -> None:
     )
 
 
+def test_several_that_set_the_same_secret_replace_the_one_before_once(shop: Api) -> None:
+    """As the processes of a service do that each set their webhook when they start."""
+    for secret in ("webhook-secret-key", "another-secret-key", "another-secret-key"):
+        shop("PUT", SET, {"url": URL, "secret": secret})
+    assert signs(Endpoint.objects.get()) == ["another-secret-key", "webhook-secret-key"]
+    one = f"{HOOKS}/{Endpoint.objects.get()}"
+    until = Endpoint.objects.get().old_secret_until
+    shop("PATCH", one, {"secret": "another-secret-key"})
+    again = shop.post(f"{one}/rotate-secret", {"secret": "another-secret-key"})
+    assert again.status_code == 200
+    assert signs(Endpoint.objects.get()) == ["another-secret-key", "webhook-secret-key"]
+    assert Endpoint.objects.get().old_secret_until == until
+
+
 # --- changed -----------------------------------------------------------------------------------
 
 
@@ -257,6 +279,53 @@ def test_a_rotated_secret_is_shown_once_and_the_old_one_signs_for_a_day(shop: Ap
     given = shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "webhook-secret-key"})
     assert given.json()["secret"] == "whsec_" + base64.b64encode(b"webhook-secret-key").decode()
     assert wrong_fields(shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "x"})) == {"secret": "invalid"}
+
+
+def test_each_secret_that_was_replaced_signs_for_a_day(shop: Api) -> None:
+    made = hook(shop, secret="the first secret key")
+    rotate = f"{HOOKS}/{made['id']}/rotate-secret"
+    for secret in ("the second secret key", "the third secret key"):
+        assert shop.post(rotate, {"secret": secret}).status_code == 200
+    endpoint = row(made)
+    assert signs(endpoint) == ["the third secret key", "the second secret key", "the first secret key"]
+    assert endpoint.old_secret_until is not None
+    assert signs(endpoint, at=endpoint.old_secret_until) == ["the third secret key"]
+
+    shop.post(rotate, {"secret": "the second secret key"})  # back again
+    assert signs(row(made)) == ["the second secret key", "the third secret key", "the first secret key"]
+
+
+def test_the_first_of_several_stops_signing_first(shop: Api) -> None:
+    made = hook(shop, secret="the first secret key")
+    rotate = f"{HOOKS}/{made['id']}/rotate-secret"
+    shop.post(rotate, {"secret": "the second secret key"})
+    an_hour_ago = database_now() + timedelta(hours=23)
+    Endpoint.objects.update(old_secret_until=an_hour_ago)
+    shop.post(rotate, {"secret": "the third secret key"})
+    assert signs(row(made), at=an_hour_ago + timedelta(seconds=1)) == ["the third secret key", "the second secret key"]
+
+
+def test_the_secret_is_not_replaced_over_and_over_in_a_day(shop: Api) -> None:
+    made = hook(shop)
+    rotate = f"{HOOKS}/{made['id']}/rotate-secret"
+    for _ in range(5):
+        assert shop.post(rotate).status_code == 200
+    kept = signs(row(made))
+    assert len(kept) == 6
+    answer = shop.post(rotate)
+    assert told(answer) == (409, "too_many_rotations")
+    assert "5 secrets before this one sign still" in answer.json()["detail"]
+    assert told(shop("PATCH", f"{HOOKS}/{made['id']}", {"secret": "another-secret-key"})) == (409, "too_many_rotations")
+    assert signs(row(made)) == kept
+
+
+def test_a_secret_that_cannot_be_opened_any_more_is_replaced_by_one_that_signs_alone(
+    shop: Api, settings: Settings
+) -> None:
+    made = hook(shop)
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    assert shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "another-secret-key"}).status_code == 200
+    assert signs(row(made)) == ["another-secret-key"]
 
 
 # --- who sees which ----------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def create(principal: Principal, body: Mapping[str, Any]) -> Shown:
 def set_by_url(principal: Principal, body: Mapping[str, Any]) -> Shown:
     """The documents' `setWebhook`: the endpoint of that URL, product and environment is made, or changed to this.
 
-    What is left out is as it was; a secret that is given replaces the one before. Raises as `create`.
+    What is left out is as it was; another secret than it has replaces that one. Raises as `create` and `change`.
     """
     given = fields.read(body, fields.OF_SET, required=("url",))
     scope = fields.scope_of(principal, body.get("product"), given.env)
@@ -63,7 +63,7 @@ def set_by_url(principal: Principal, body: Mapping[str, Any]) -> Shown:
 def change(principal: Principal, id: str, body: Mapping[str, Any]) -> Shown:
     """Change what the body names. A secret replaces the one before, which signs too for a day.
 
-    Raises Invalid, NotFound.
+    Raises Invalid, NotFound, Conflict (`too_many_rotations`).
     """
     given = fields.read(body, fields.CHANGES)
     if given == Given():
@@ -85,14 +85,17 @@ def delete(principal: Principal, id: str) -> None:
 
 
 def rotate(principal: Principal, id: str, secret: str | None) -> Shown:
-    """Another secret (given, canonical, or made): the one before signs too for a day. Raises NotFound."""
+    """Another secret (given, canonical, or made): the one before signs too for a day. The one it has changes nothing.
+
+    Raises NotFound, Conflict (`too_many_rotations`).
+    """
     with listening.changing():
         endpoint = find_endpoint(principal, id)
         fresh = secret or signing.new_secret()
-        secrets.replace_secret(endpoint, fresh, now=database_now())
-        endpoint.updated_at = database_now()
-        endpoint.save(update_fields=["secret", "old_secret", "old_secret_until", "updated_at"])
-        audit.record(principal.name, "webhook.secret_rotated", _named(endpoint))
+        if _replace(endpoint, fresh):
+            endpoint.updated_at = database_now()
+            endpoint.save(update_fields=["secret", "old_secret", "old_secret_until", "updated_at"])
+            audit.record(principal.name, "webhook.secret_rotated", _named(endpoint))
     return Shown(endpoint=endpoint, secret=fresh)
 
 
@@ -131,8 +134,7 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
     changed = [name for name in _PLAIN if getattr(given, name) not in (None, getattr(endpoint, name))]
     for name in changed:
         setattr(endpoint, name, getattr(given, name))
-    if given.secret is not None:
-        secrets.replace_secret(endpoint, given.secret, now=now)
+    if given.secret is not None and _replace(endpoint, given.secret):
         changed.append("secret")
     if given.enabled is not None and given.enabled != endpoint.enabled:
         changed.append("enabled")
@@ -144,6 +146,14 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
     if changed:
         audit.record(principal.name, "webhook.changed", _named(endpoint), {"fields": sorted(changed)})
     return Shown(endpoint=endpoint)
+
+
+def _replace(endpoint: Endpoint, canonical: str) -> bool:
+    """Whether it was another secret than the endpoint has. Raises Conflict."""
+    try:
+        return secrets.replace_secret(endpoint, canonical, now=database_now())
+    except secrets.TooManySecrets as error:
+        raise Conflict(f"the secret was replaced too often in a day: {error}", code="too_many_rotations") from None
 
 
 def _enable(endpoint: Endpoint, enabled: bool) -> None:
