@@ -24,5 +24,6 @@ class WebhooksConfig(AppConfig):
                 prune="webhooks.retention.prune",
                 checks="webhooks.invariants.CHECKS",
                 collect="webhooks.metrics.collect",
+                overview="webhooks.admin.overview.overview",
             )
         )

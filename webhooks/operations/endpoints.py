@@ -70,7 +70,7 @@ def change(principal: Principal, id: str, body: Mapping[str, Any]) -> Shown:
         raise Invalid(f"give one of {', '.join(fields.CHANGES)}", code="nothing_to_change")
     with listening.changing():
         endpoint = find_endpoint(principal, id)
-        if given.env is not None and endpoint.product is not None:
+        if given.env not in {None, endpoint.env} and endpoint.product is not None:
             scope = fields.scope_of(principal, endpoint.product.tag, given.env)
             endpoint.environment_ids = scope.environment_ids
         return _change(principal, endpoint, given)
