@@ -42,8 +42,13 @@ def set_webhook(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="URL that events are sent to.")],
     event: Annotated[
         list[str],
-        typer.Option("--event", "-e", help="As job.failed; * is all.", autocompletion=offered("*", *EVENT_NAMES)),
-    ] = ["*"],  # noqa: B006
+        typer.Option(
+            "--event",
+            "-e",
+            help="As job.failed; * is all, and so is none for a new one.",
+            autocompletion=offered("*", *EVENT_NAMES),
+        ),
+    ] = [],  # noqa: B006
     product: Annotated[str | None, typer.Option(help="Only of this product.")] = None,
     env: Annotated[str | None, typer.Option(help="Only of this environment.")] = None,
     namespace: Annotated[list[str], typer.Option(help="Only of these; may be repeated.")] = [],  # noqa: B006
@@ -51,7 +56,7 @@ def set_webhook(
     secret_file: Annotated[str | None, typer.Option(metavar="FILE", help="Own secret; usually one is made.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
 ) -> None:
-    """Tell an address of events; the same address again changes that webhook."""
+    """Tell an address of events; the same address again changes of that webhook what is named."""
     events: Any = values.several(event)
     secret = None if secret_file is None else values.read_text("--secret-file", secret_file).strip()
     webhook = session.client.jobs.set_webhook(
@@ -136,7 +141,7 @@ def replay(
     delivery: Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="This one only.")] = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="All from then on.")] = None,
     to: Annotated[str | None, typer.Option(metavar="TIME", help="And before that.")] = None,
-    status: Annotated[list[str], typer.Option("--status", "-s", help="delivered, failed.")] = [],  # noqa: B006
+    status: Annotated[list[str], typer.Option("--status", "-s", help="delivered, failed, missing.")] = [],  # noqa: B006
 ) -> None:
     """Send one delivery again, or all of a time.
 
