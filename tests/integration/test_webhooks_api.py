@@ -119,6 +119,10 @@ def test_those_who_listen_are_told_to_jobs(shop: Api) -> None:
         ({**NEW, "url": 7}, "url"),
         ({**NEW, "url": "ftp://example.com/"}, "url"),
         ({**NEW, "url": "https://user:pass@example.com/"}, "url"),
+        ({**NEW, "url": "https://:pass@example.com"}, "url"),
+        ({**NEW, "url": "https://1.2.3.256/"}, "url"),
+        ({**NEW, "url": "https://1.2.3.4.5/"}, "url"),
+        ({**NEW, "url": "https://example.0x1/"}, "url"),
         ({**NEW, "url": "https://exa mple.com/"}, "url"),
         ({**NEW, "url": "https://example.com/#there"}, "url"),
         ({**NEW, "url": "not a url"}, "url"),
@@ -200,6 +204,24 @@ def test_the_same_url_again_changes_what_is_there(shop: Api) -> None:
     other = shop("PUT", SET, {"url": f"{URL}/2"})
     assert other.status_code == 201
     assert other.json()["events"] == ["*"]
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("https://api.example.com", "HTTPS://API.example.COM:443/"),
+        ("https://api.example.com:/a@b?to=c@d", "https://api.example.com/a@b?to=c@d"),
+        ("http://[2606:4700::1111]:80/a", "http://[2606:4700::1111]/a"),
+        ("http://api.example.com:443/", None),
+        ("https://api.example.com:8443/", None),
+    ],
+)
+def test_one_url_in_two_spellings_is_one_webhook(shop: Api, url: str, same: str | None) -> None:
+    first = shop("PUT", SET, {"url": url})
+    assert first.status_code == 201, first.content
+    assert shop("PUT", SET, {"url": same or url.replace(":443", "").replace(":8443", "")}).status_code == (
+        200 if same else 201
+    )
 
 
 def test_another_environment_is_another_webhook(shop: Api) -> None:

@@ -228,6 +228,31 @@ def test_a_test_event_looks_like_a_real_one_and_says_what_it_is(shop: Api, endpo
     assert Message.objects.count() == 2
 
 
+@pytest.mark.parametrize(
+    ("event", "status", "more"),
+    [
+        ("job.scheduled", "queued", {}),
+        ("job.started", "running", {"number"}),
+        ("job.completed", "completed", {"number"}),
+        ("job.failed", "failed", {"number", "error"}),
+        ("job.cancelled", "cancelled", {}),
+        ("job.paused", "paused", {}),
+        ("job.resumed", "scheduled", {}),
+        ("job.retrying", "scheduled", {"number", "error"}),
+        ("job.skipped", "running", {}),
+        ("job.rescheduled", "scheduled", {}),
+        ("job.deleted", "completed", {}),
+    ],
+)
+def test_a_test_event_has_the_fields_and_a_status_as_real_ones_have(
+    shop: Api, endpoint: Endpoint, event: str, status: str, more: set[str]
+) -> None:
+    payload = shop.post(f"{HOOKS}/{endpoint}/test", {"event": event}).json()["payload"]
+    assert (payload["event"], payload["job"]["status"]) == (event, status)
+    always = {"id", "status", "namespace", "product", "env", "scheduled_at", "execution_count", "seq", "labels"}
+    assert payload["job"].keys() == always | set(more)
+
+
 def test_statistics_of_an_endpoint(shop: Api, endpoint: Endpoint) -> None:
     for duration in (10, 20, 30):
         delivered(endpoint, duration_ms=duration)
