@@ -234,6 +234,18 @@ def test_what_the_system_disabled_by_itself_is_a_notice(ada: Client) -> None:
     assert not Listener.objects.exists()
 
 
+def test_a_change_of_something_else_keeps_why_it_is_disabled(ada: Client) -> None:
+    endpoint = made(ada)
+    disabling.disable(endpoint.pk, "the endpoint answered 410 (Gone)")
+    ada.post(page(endpoint), {**form(description="the pager"), "enabled": ""})
+    endpoint.refresh_from_db()
+    assert (endpoint.description, endpoint.disabled_reason) == ("the pager", "the endpoint answered 410 (Gone)")
+    ada.post(LIST, {"action": "disable", "_selected_action": [endpoint.pk]})
+    assert Endpoint.objects.get().disabled_reason == ""
+    ada.post(page(endpoint), form())
+    assert Endpoint.objects.get().enabled is True
+
+
 def test_a_change_leaves_what_settling_knows_of_the_endpoint(ada: Client) -> None:
     endpoint = made(ada)
     Endpoint.objects.update(consecutive_failures=3, failing_since=endpoint.created_at, rests=2)

@@ -84,6 +84,8 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at 
         product: Product | None = given.pop("product", None)
         labels = given.pop("labels", "").strip()
         secret = given.pop("secret", "")
+        if self.instance.url and "enabled" not in self.changed_data:
+            del given["enabled"]  # the switch stands as it was, whoever turned it: nobody decided anything
         return {
             **given,
             "labels": _json(labels) if labels else {},

@@ -114,7 +114,8 @@ class SetWebhookView(APIView):
         responses={200: ref("WebhookWithSecret"), 201: ref("WebhookWithSecret"), 409: ref("Problem")},
     )
     def put(self, request: Request) -> Response:
-        """Makes the webhook of that URL (201, with its secret), or changes the one that is there (200)."""
+        """Makes the webhook of that URL (201, with its secret), or changes the one that is there (200). One that was
+        disabled because it was gone or failed for days is told again."""
         shown = endpoints.set_by_url(principal_of(request), body_of(request))
         return Response(shown_shape(shown), status=201 if shown.made else 200)
 

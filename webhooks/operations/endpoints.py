@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -48,7 +48,8 @@ def create(principal: Principal, body: Mapping[str, Any]) -> Shown:
 def set_by_url(principal: Principal, body: Mapping[str, Any]) -> Shown:
     """The documents' `setWebhook`: the endpoint of that URL, product and environment is made, or changed to this.
 
-    What is left out is as it was; another secret than it has replaces that one. Raises as `create` and `change`.
+    What is left out is as it was; another secret than it has replaces that one. One that the system had disabled is
+    told again: who sets it says that the address is right. Raises as `create` and `change`.
     """
     given = fields.read(body, fields.OF_SET, required=("url",))
     scope = fields.scope_of(principal, body.get("product"), given.env)
@@ -57,7 +58,7 @@ def set_by_url(principal: Principal, body: Mapping[str, Any]) -> Shown:
         found = next((each for each in same if each.environment_ids == scope.environment_ids), None)
         if found is None:
             return _make(principal, given, scope)
-        return _change(principal, found, given)
+        return _change(principal, found, replace(given, enabled=True) if found.disabled_reason else given)
 
 
 def change(principal: Principal, id: str, body: Mapping[str, Any]) -> Shown:
@@ -136,9 +137,10 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
         setattr(endpoint, name, getattr(given, name))
     if given.secret is not None and _replace(endpoint, given.secret):
         changed.append("secret")
-    if given.enabled is not None and given.enabled != endpoint.enabled:
+    turned_off = given.enabled is False and bool(endpoint.disabled_reason)  # by a person now: it stays off
+    if turned_off or given.enabled not in (None, endpoint.enabled):
         changed.append("enabled")
-        _enable(endpoint, given.enabled)
+        _enable(endpoint, bool(given.enabled))
     if "url" in changed:
         _forget_failures(endpoint)
     endpoint.updated_at = now
