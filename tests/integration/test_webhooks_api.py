@@ -299,9 +299,10 @@ def test_enabling_forgets_the_failures(shop: Api) -> None:
     assert (shown["enabled"], shown["disabled_reason"], shown["consecutive_failures"]) == (
         False, "five days of failures", 9,
     )  # fmt: skip
+    assert shown["resting_until"] == shown["failing_since"]
     enabled = shop("PATCH", f"{HOOKS}/{made['id']}", {"enabled": True}).json()
     assert enabled["enabled"] is True
-    assert enabled.keys().isdisjoint({"disabled_at", "disabled_reason", "failing_since"})
+    assert enabled.keys().isdisjoint({"disabled_at", "disabled_reason", "failing_since", "resting_until"})
     assert row(made).rest_until is None
 
 

@@ -306,6 +306,23 @@ def test_ctrl_c_leaves_it_going_and_says_how_to_end_it(terminal: Terminal) -> No
     assert "ductape-jobs operations abort op_1" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "on"),
+        ({"failing_since": 1_795_557_206_000, "resting_until": 1_795_557_206_000}, "failing"),
+        ({"enabled": False, "disabled_reason": "the endpoint answered 410 (Gone)"}, "disabled"),
+        ({"enabled": False}, "off"),
+    ],
+)
+def test_a_webhook_says_how_it_does(terminal: Terminal, changes: dict[str, Any], said: str) -> None:
+    terminal.answers({**WEBHOOK, **changes}, {"webhooks": [{**WEBHOOK, **changes}]})
+    one = terminal.run("webhooks", "get", "7").out
+    assert re.search(rf"state +{said} *\n", one)
+    assert ("rests until" in one) == ("resting_until" in changes)
+    assert re.search(rf"\b7 +{said}\b", terminal.run("webhooks", "list").out)
+
+
 # --- the catalog, holds, webhooks, events ------------------------------------------------------
 
 

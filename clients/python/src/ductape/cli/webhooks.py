@@ -166,12 +166,14 @@ def _show(session: Session, webhook: Webhook) -> None:
         "url": webhook.url, "events": ", ".join(webhook.events), "product": webhook.product, "env": webhook.env,
         "namespaces": ", ".join(webhook.namespaces) or None, "labels": dict(webhook.labels) or None,
         "description": webhook.description or None, "failures": webhook.consecutive_failures or None,
-        "disabled": webhook.disabled_reason, "secret": webhook.secret and f"{webhook.secret}  (shown only now)",
+        "disabled": webhook.disabled_reason, "rests until": webhook.resting_until and shown.when(webhook.resting_until, shown.this_moment()), "secret": webhook.secret and f"{webhook.secret}  (shown only now)",
     }))  # fmt: skip
 
 
 def _state(webhook: Webhook) -> Text:
-    return Text("on", style="green") if webhook.enabled else Text("off", style="red")
+    if not webhook.enabled:
+        return Text("disabled" if webhook.disabled_reason else "off", style="red")
+    return Text("failing", style="red") if webhook.failing_since else Text("on", style="green")
 
 
 def _deliveries(session: Session, found: Iterable[Delivery]) -> Any:
