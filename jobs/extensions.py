@@ -23,6 +23,7 @@ class Extension:
     prune: str = ""  # (seconds: float) → str: delete what is too old, for so long; what was, in words
     checks: str = ""  # a sequence of jobs.fsck.Check
     collect: str = ""  # (now) → an iterable of Prometheus metrics
+    load: str = ""  # (environment ids, or None: of all; now) → jobs.load.QueueLoad of its queue
     overview: str = ""  # (request, now, most) → Overview
 
 

@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from core.clock import database_now
 from core.ids import encode, new_uuid
+from core.tenancy.models import Environment
 from core.times import to_ms
 from tests.integration.api import OPERATOR, Api, key_of, told
 from tests.integration.webhook_world import HOOKS, delivered, hook, row
@@ -273,3 +274,27 @@ def test_statistics_of_an_endpoint(shop: Api, endpoint: Endpoint) -> None:
     }
     empty = shop.get(f"{HOOKS}/{row(hook(shop))}/stats").json()
     assert (empty["success_rate"], empty["duration_ms"]["p50"], empty["last_error"]) == (None, None, None)
+
+
+def test_the_queues_tell_of_what_waits_for_webhooks(shop: Api, endpoint: Endpoint) -> None:
+    place = Environment.objects.get(product=endpoint.product, slug="prd")
+    for ago in (timedelta(seconds=20), timedelta(seconds=10), -HOUR):  # the last is due later
+        delivered(endpoint, "pending", ago=ago)
+    Message.objects.update(environment_id=place.pk)
+    shop.post(f"{HOOKS}/{endpoint}/test")
+    under_way = delivered(endpoint, "pending")
+    Delivery.objects.filter(pk=under_way.pk).update(
+        status="delivering", owner_id=1, deadline_at=database_now(), fence=1, attempt=1
+    )
+
+    def waits(api: Api) -> tuple[int, int]:
+        (queue,) = (one for one in api.get("/v1/queues").json()["queues"] if one["name"] == "webhooks")
+        assert 20_000 <= queue["oldest_age_ms"] < 60_000
+        return queue["depth"], queue["running"]
+
+    assert waits(Api()) == (3, 1)
+    assert waits(shop) == (2, 0)  # tests are of no environment
+    assert key_of("other", envs=("prd",), name="o").get("/v1/queues").json() == {"queues": []}
+    shop("PATCH", f"{HOOKS}/{endpoint}", {"enabled": False})
+    Delivery.objects.filter(pk=under_way.pk).delete()
+    assert Api().get("/v1/queues").json() == {"queues": []}

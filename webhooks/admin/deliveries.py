@@ -201,7 +201,7 @@ def _next_attempt(delivery: Delivery, now: datetime) -> SafeString | str:
     rests = delivery.endpoint.rest_until
     if rests is None or rests <= delivery.due_at or rests <= now:
         return moment(delivery.due_at, now=now)
-    return format_html("{}<small>once an attempt for this webhook succeeds</small>", moment(rests, now=now))
+    return format_html('{}<p class="quiet">once an attempt for this webhook succeeds</p>', moment(rests, now=now))
 
 
 def _endpoint_url(delivery: Delivery) -> str:
