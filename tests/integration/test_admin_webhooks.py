@@ -19,7 +19,7 @@ from core.ids import encode
 from core.tenancy.models import AuditEntry, Environment, Product
 from jobs.models import Listener
 from tests.integration.api import key_of
-from tests.integration.webhook_world import URL, delivered, hook, row
+from tests.integration.webhook_world import URL, delivered, disabled_by_itself, hook, row
 from webhooks import disabling
 from webhooks.models import Delivery, Endpoint
 from webhooks.secrets import place
@@ -236,7 +236,7 @@ def test_what_the_system_disabled_by_itself_is_a_notice(ada: Client) -> None:
 
 def test_a_change_of_something_else_keeps_why_it_is_disabled(ada: Client) -> None:
     endpoint = made(ada)
-    disabling.disable(endpoint.pk, "the endpoint answered 410 (Gone)")
+    disabled_by_itself(endpoint, "the endpoint answered 410 (Gone)")
     ada.post(page(endpoint), {**form(description="the pager"), "enabled": ""})
     endpoint.refresh_from_db()
     assert (endpoint.description, endpoint.disabled_reason) == ("the pager", "the endpoint answered 410 (Gone)")
@@ -279,7 +279,7 @@ def test_the_overview_names_the_webhooks_that_need_a_look(ada: Client, shop: Pro
     fine, failing, gone = made(ada), made(ada, url=f"{URL}/failing?token=hush"), made(ada, url=f"{URL}/gone")
     ail(failing, 5, ago=timedelta(minutes=3))
     ail(fine, 4)  # not again and again yet
-    assert disabling.disable(gone.pk, "the endpoint answered 410 (Gone)")
+    disabled_by_itself(gone, "the endpoint answered 410 (Gone)")
     warnings = ada.get("/admin/").context["warnings"]
     assert [warning for warning in warnings if "Webhook" in warning] == [
         f'Webhook <a href="{page(gone)}">{URL}/gone</a> was disabled now: the endpoint answered 410 (Gone).',
@@ -295,7 +295,7 @@ def test_the_overview_names_a_few_and_leads_to_the_others(ada: Client) -> None:
     for endpoint in endpoints[:4]:
         ail(endpoint, 9)
     for endpoint in endpoints[4:]:
-        disabling.disable(endpoint.pk, "every attempt of five days has failed")
+        disabled_by_itself(endpoint, "every attempt of five days has failed")
     warnings = [warning for warning in ada.get("/admin/").context["warnings"] if "ebhook" in warning]
     assert len(warnings) == 8
     assert warnings[3] == f'<a href="{LIST}?state=disabled">More webhooks</a> are disabled.'
@@ -331,7 +331,7 @@ def test_the_overview_counts_the_deliveries_that_wait(ada: Client, monkeypatch: 
 def test_the_list_says_how_each_does_and_why(ada: Client) -> None:
     fine, failing, gone, off = (made(ada, url=f"{URL}/{name}") for name in ("fine", "failing", "gone", "off"))
     ail(failing, 6, rest_until=database_now() + timedelta(seconds=40))
-    disabling.disable(gone.pk, "the endpoint answered 410 (Gone)")
+    disabled_by_itself(gone, "the endpoint answered 410 (Gone)")
     ada.post(LIST, {"action": "disable", "_selected_action": [off.pk]})
 
     def shown(state: str) -> list[Endpoint]:

@@ -17,8 +17,7 @@ from core.tenancy.models import AuditEntry
 from jobs.models import Listener
 from jobs.states import EventType
 from tests.integration.api import OPERATOR, Api, key_of, told
-from tests.integration.webhook_world import HOOKS, NEW, URL, hook, row
-from webhooks.disabling import disable
+from tests.integration.webhook_world import HOOKS, NEW, URL, disabled_by_itself, hook, row
 from webhooks.models import Endpoint
 from webhooks.secrets import place, signing_secrets
 
@@ -257,14 +256,14 @@ def test_several_that_set_the_same_secret_replace_the_one_before_once(shop: Api)
 def test_one_that_the_system_disabled_is_told_again_when_it_is_set_again(shop: Api) -> None:
     """As a service does when it starts. What a person turned off stays off."""
     first = shop("PUT", SET, {"url": URL}).json()
-    disable(row(first).pk, "every attempt of five days has failed")
+    disabled_by_itself(row(first), "every attempt of five days has failed")
     assert not Listener.objects.exists()
     again = shop("PUT", SET, {"url": URL})
     assert (again.status_code, again.json()["id"], again.json()["enabled"]) == (200, first["id"], True)
     assert "disabled_reason" not in again.json()
     assert Listener.objects.exists()
 
-    disable(row(first).pk, "the endpoint answered 410 (Gone)")
+    disabled_by_itself(row(first), "the endpoint answered 410 (Gone)")
     off = shop("PATCH", f"{HOOKS}/{first['id']}", {"enabled": False}).json()
     assert "disabled_reason" not in off
     assert shop("PUT", SET, {"url": URL}).json()["enabled"] is False
