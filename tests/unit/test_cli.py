@@ -23,7 +23,12 @@ WEBHOOK: dict[str, Any] = {
     "id": "7", "url": "https://a.example/", "events": ["*"], "product": None, "env": None, "namespaces": [], "labels": {},
     "description": "", "enabled": True, "consecutive_failures": 0, "created_at": 1, "updated_at": 1,
 }  # fmt: skip
-DELIVERY = {
+HOOK_STATS = {
+    "pending": 1, "delivered": 3, "failed": 1, "attempts": 9, "success_rate": 75.0,
+    "duration_ms": {"p50": 20, "p95": 400, "p99": 400}, "consecutive_failures": 6,
+    "failing_since": 1_795_557_206_000, "last_error": "the endpoint answered 500",
+}  # fmt: skip
+DELIVERY: dict[str, Any] = {
     "id": "9", "message_id": "msg_9", "event": "job.failed", "job_id": "job_1", "seq": 4, "status": "failed",
     "created_at": 1_795_557_206_000, "attempts": [{"at": 1_795_557_206_000, "duration_ms": 12, "response_status": 500, "response_body": "", "error": None, "address": None}],
 }  # fmt: skip
@@ -306,6 +311,27 @@ def test_ctrl_c_leaves_it_going_and_says_how_to_end_it(terminal: Terminal) -> No
     assert "ductape-jobs operations abort op_1" in ended.err
 
 
+def test_a_delivery_shows_each_attempt_and_what_is_sent(terminal: Terminal) -> None:
+    failed = {
+        **DELIVERY["attempts"][0],
+        "error": "the endpoint answered 500",
+        "response_body": "no",
+        "address": "192.0.2.1",
+    }
+    terminal.answers({**DELIVERY, "attempts": [failed, failed], "payload": {"event": "job.failed"}})
+    said = terminal.run("webhooks", "delivery", "7", "9").out
+    assert said.count("the endpoint answered 500") == 2
+    for word in ("msg_9", "192.0.2.1", "12 ms", '{"event": "job.failed"}'):
+        assert word in said
+
+
+def test_the_statistics_of_a_webhook_are_told_in_words(terminal: Terminal) -> None:
+    terminal.answers(HOOK_STATS)
+    said = terminal.run("webhooks", "stats", "7").out
+    for word in ("75 %", "20 ms (p50)", "6 in a row, since", "the endpoint answered 500"):
+        assert word in said
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -371,6 +397,8 @@ def test_nobody_is_asked_where_nothing_changes_or_it_was_said_before(
         (("webhooks", "rotate-secret", "7"), WEBHOOK, "POST /v1/webhooks/7/rotate-secret", {}),
         (("webhooks", "test", "7", "--event", "job.failed"), DELIVERY, "POST /v1/webhooks/7/test", {"event": "job.failed"}),
         (("webhooks", "deliveries", "7", "-s", "failed"), {"deliveries": [DELIVERY], "next_cursor": None, "limit": 50}, "GET /v1/webhooks/7/deliveries?status=failed", None),
+        (("webhooks", "delivery", "7", "9"), {**DELIVERY, "payload": {"event": "job.failed"}}, "GET /v1/webhooks/7/deliveries/9", None),
+        (("webhooks", "stats", "7", "--from", "1000"), HOOK_STATS, "GET /v1/webhooks/7/stats?from=1000", None),
         (("webhooks", "replay", "7", "9"), DELIVERY, "POST /v1/webhooks/7/deliveries/9/replay", None),
         (("webhooks", "replay", "7", "--from", "1000", "-s", "failed"), {"count": 3}, "POST /v1/webhooks/7/replay", {"from": 1000, "status": ["failed"]}),
         (("webhooks", "replay", "7", "--from", "1000", "-s", "missing"), {"count": 3}, "POST /v1/webhooks/7/replay", {"from": 1000, "status": ["missing"]}),
