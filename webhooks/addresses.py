@@ -18,6 +18,10 @@ LOOPBACK = "127.0.0.1"
 _PORTS = {"http": 80, "https": 443}
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # how the last part of an IPv4 address looks, and no top-level domain does
 
+_TWO_DOMAINS = re.compile(
+    "[\u00df\u03c2\u200c\u200d]"
+)  # the deviations of UTS 46: a browser means another host by them
+
 
 class BadUrl(ValueError):
     """The text says why."""
@@ -27,8 +31,11 @@ def checked(url: str) -> str:
     """The URL in the form it is called. Raises BadUrl: malformed, with credentials, of another scheme, private."""
     if "#" in url:
         raise BadUrl("must not hold a fragment: it is never sent")
-    if "@" in url.partition("://")[2].partition("/")[0].partition("?")[0]:
+    authority = url.partition("://")[2].partition("/")[0].partition("?")[0]
+    if "@" in authority:
         raise BadUrl("must not hold a user name or password: signatures say who sends")
+    if two := _TWO_DOMAINS.search(authority):
+        raise BadUrl(f"has a host with {two[0]!a}, which is another domain to some: write the host as xn--…")
     try:
         origin, target = split_url(url)
         if (address := _literal(origin.host)) is not None:

@@ -120,6 +120,7 @@ def test_those_who_listen_are_told_to_jobs(shop: Api) -> None:
         ({**NEW, "url": "ftp://example.com/"}, "url"),
         ({**NEW, "url": "https://user:pass@example.com/"}, "url"),
         ({**NEW, "url": "https://:pass@example.com"}, "url"),
+        ({**NEW, "url": "https://stra\u00dfe.example/"}, "url"),
         ({**NEW, "url": "https://1.2.3.256/"}, "url"),
         ({**NEW, "url": "https://1.2.3.4.5/"}, "url"),
         ({**NEW, "url": "https://example.0x1/"}, "url"),
