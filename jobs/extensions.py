@@ -5,8 +5,9 @@ An app registers itself in its `ready`, by dotted paths: nothing of it is loaded
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -22,6 +23,17 @@ class Extension:
     prune: str = ""  # (seconds: float) → str: delete what is too old, for so long; what was, in words
     checks: str = ""  # a sequence of jobs.fsck.Check
     collect: str = ""  # (now) → an iterable of Prometheus metrics
+    load: str = ""  # (environment ids, or None: of all; now) → jobs.load.QueueLoad of its queue
+    overview: str = ""  # (request, now, most) → Overview
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """What an extension adds to the first page of the admin."""
+
+    warnings: Sequence[str]  # text, or escaped HTML
+    waiting: int  # in its queue, due; no more than one above `most` are counted
+    oldest: datetime | None  # since when the first of them is due
 
 
 _extensions: list[Extension] = []
@@ -40,6 +52,11 @@ def crews() -> dict[str, Callable[[], Any]]:
 def served_queues() -> set[str]:
     """Queues that are no place for runs."""
     return {one.queue for one in _extensions if one.crew}
+
+
+def overviews() -> dict[str, Callable[..., Overview]]:
+    """queue → what tells of it on the first page of the admin."""
+    return {one.queue: import_string(one.overview) for one in _extensions if one.overview}
 
 
 def loaded(what: str) -> Iterator[Any]:

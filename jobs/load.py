@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
+from jobs import extensions
 from jobs.models import Execution, Hold, Scheduler, Worker
 from jobs.states import RunStatus
 
@@ -31,17 +32,23 @@ class QueueLoad:
 
 
 def queue_loads(environment_ids: Iterable[int] | None, now: datetime) -> list[QueueLoad]:
-    """By name; with `environment_ids` only the runs there. `depth` counts runs that are due and unclaimed."""
+    """By name; with `environment_ids` only the runs there. `depth` counts runs that are due and unclaimed, and in a queue
+    that is for something else what that is."""
+    places = None if environment_ids is None else list(environment_ids)
     loads: dict[str, QueueLoad] = {}
-    queued = _in(environment_ids, Execution.objects.filter(status=RunStatus.QUEUED))
+    queued = _in(places, Execution.objects.filter(status=RunStatus.QUEUED))
     for name, depth, oldest in queued.values_list("queue").annotate(Count("id"), Min("due_at")).order_by():
         loads[name] = QueueLoad(name, depth=depth, oldest_due_at=oldest)
-    running = _in(environment_ids, Execution.objects.filter(status=RunStatus.RUNNING))
+    running = _in(places, Execution.objects.filter(status=RunStatus.RUNNING))
     for name, count in running.values_list("queue").annotate(Count("id")).order_by():
         loads.setdefault(name, QueueLoad(name)).running = count
     if Hold.objects.exists():
         for name, count in queued.filter(Exists(_holds())).values_list("queue").annotate(Count("id")).order_by():
             loads.setdefault(name, QueueLoad(name)).held = count
+    for load_of in extensions.loaded("load"):
+        other: QueueLoad = load_of(places, now)
+        if other.depth or other.running:
+            loads[other.name] = other
     for worker in working(now):
         for name in worker.queues:
             loads.setdefault(name, QueueLoad(name)).workers += 1
@@ -68,8 +75,8 @@ def schedulers(now: datetime) -> QuerySet[Scheduler]:
     return Scheduler.objects.filter(seen_at__gt=now - SCHEDULER_SEEN_WITHIN).order_by("pk")
 
 
-def _in(environment_ids: Iterable[int] | None, runs: QuerySet[Execution]) -> QuerySet[Execution]:
-    return runs if environment_ids is None else runs.filter(environment_id__in=list(environment_ids))
+def _in(environment_ids: list[int] | None, runs: QuerySet[Execution]) -> QuerySet[Execution]:
+    return runs if environment_ids is None else runs.filter(environment_id__in=environment_ids)
 
 
 def _holds() -> QuerySet[Hold]:

@@ -24,5 +24,7 @@ class WebhooksConfig(AppConfig):
                 prune="webhooks.retention.prune",
                 checks="webhooks.invariants.CHECKS",
                 collect="webhooks.metrics.collect",
+                load="webhooks.load.load",
+                overview="webhooks.admin.overview.overview",
             )
         )

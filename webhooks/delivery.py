@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime
-from functools import lru_cache
-from uuid import UUID
 
 from core import crypto, http
 from core.ids import encode
@@ -19,6 +17,7 @@ from webhooks import signing
 from webhooks.claiming import DeliveryClaim
 from webhooks.models import MESSAGE_PREFIX
 from webhooks.outcome import Answer
+from webhooks.secrets import signing_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,7 @@ async def attempt(claim: DeliveryClaim, at: datetime) -> Answer:
 def _request(claim: DeliveryClaim, at: datetime) -> http.HttpRequest:
     """Signed for this attempt. Raises crypto.CannotOpen."""
     id, seconds, body = encode(MESSAGE_PREFIX, claim.message_id), int(at.timestamp()), claim.body.encode()
-    sealed = [claim.secret, claim.old_secret] if claim.old_secret else [claim.secret]
-    secrets = [_opened(each, claim.endpoint_id) for each in sealed]
+    secrets = signing_secrets(claim.secret, claim.old_secret, claim.endpoint_id, at=at)
     return http.HttpRequest(
         method="POST",
         url=claim.url,
@@ -76,11 +74,6 @@ def _request(claim: DeliveryClaim, at: datetime) -> http.HttpRequest:
         max_response_bytes=RESPONSE_BYTES,
         truncate=True,
     )
-
-
-@lru_cache(maxsize=4096)
-def _opened(sealed: str, endpoint_id: UUID) -> str:
-    return crypto.unseal(sealed, crypto.context("webhook", endpoint_id))
 
 
 def _said(response: http.HttpResponse) -> str:

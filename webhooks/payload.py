@@ -12,21 +12,29 @@ from core.strictjson import dumps
 from core.times import to_ms
 from jobs.models import JobEvent
 from jobs.outbox import Account
+from jobs.states import EventType
 
 
 def body_of(event: JobEvent, account: Account) -> str:
-    """An event as it is sent, once and for all: its job as it was at that moment. Times in ms.
+    """An event as it is sent, once and for all: its job as it was at that moment."""
+    return dumps(payload_of(event, account)).decode()
 
-    `execution_count` is the number of runs that had started, `number` the run that the event is about; what does not
-    apply is left out.
+
+def payload_of(event: JobEvent, account: Account) -> dict[str, Any]:
+    """Times in ms. `execution_count` is the number of runs that had started, `number` the run that the event is about;
+    what does not apply is left out. Of an occurrence that never runs `scheduled_at` is its own: the job's is that of
+    the run that is still open, or of the next one.
     """
+    scheduled_at = account.scheduled_at
+    if event.type == EventType.SKIPPED:
+        scheduled_at = (event.data or {}).get("scheduled_at", scheduled_at)
     job: dict[str, Any] = {
         "id": encode("job", event.job_id),
         "status": event.status,
         "namespace": account.namespace,
         "product": account.product,
         "env": account.env,
-        "scheduled_at": account.scheduled_at,
+        "scheduled_at": scheduled_at,
         "execution_count": account.execution_count,
         "seq": event.seq,
         "labels": account.labels,
@@ -35,5 +43,4 @@ def body_of(event: JobEvent, account: Account) -> str:
         job["number"] = event.number
     if account.error:
         job["error"] = account.error
-    payload = {"type": event.type, "event": event.type, "timestamp": to_ms(event.at), "job": job}
-    return dumps(payload).decode()
+    return {"type": event.type, "event": event.type, "timestamp": to_ms(event.at), "job": job}

@@ -7,6 +7,7 @@ that the page costs the same on a database of ten million jobs.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,10 +17,12 @@ from django.urls import reverse
 
 from core.backoffice.words import moment, span
 from core.clock import database_now
+from jobs import extensions
 from jobs.admin.filters import known_queues
 from jobs.admin.job_page import run_url
 from jobs.admin.processes import live_schedulers, live_workers, worker_state
 from jobs.admin.shown import target_name
+from jobs.extensions import Overview
 from jobs.models import RARE_STATUSES, Execution, Hold, Job, Worker
 from jobs.scheduler import waiting_queues
 from jobs.states import JobStatus, RunStatus
@@ -37,15 +40,19 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not may_look:
         return context
     now = database_now()
+    others = {queue: tell(request, now, MOST_COUNTED) for queue, tell in extensions.overviews().items()}
     workers = list(Worker.objects.filter(settled=False).order_by("-id")[:20])
     schedulers = live_schedulers(now).count()
     context.update(
         title="Overview",
         states=[_state(status) for status in JobStatus],
-        queues=queues(now),
+        queues=queues(now, others),
         workers=[(worker, worker_state(worker, now), moment(worker.beaten_at, now=now)) for worker in workers],
         schedulers=schedulers,
-        warnings=_warnings(live_workers(now).exists(), schedulers, now),
+        warnings=[
+            *_warnings(live_workers(now).exists(), schedulers),
+            *(warning for other in others.values() for warning in other.warnings),
+        ],
         held=Hold.objects.count(),
         **_last_day(now),
     )
@@ -77,13 +84,15 @@ def count_of(status: JobStatus) -> tuple[int, bool]:
     return min(count, MOST_COUNTED), count > MOST_COUNTED
 
 
-def queues(now: datetime) -> list[dict[str, Any]]:
-    """Each queue, how many runs wait in it, and for how long the oldest does."""
+def queues(now: datetime, others: Mapping[str, Overview]) -> list[dict[str, Any]]:
+    """Each queue, how many runs (or what else it is for) wait in it, and for how long the oldest does."""
     waiting = waiting_queues()
     rows = []
     for queue in sorted({*waiting, *known_queues()}):
         depth, oldest = 0, None
-        if queue in waiting:
+        if queue in others:
+            depth, oldest = others[queue].waiting, others[queue].oldest
+        elif queue in waiting:
             due = Execution.objects.filter(status=RunStatus.QUEUED, queue=queue, due_at__lte=now)
             depth = due.order_by()[: MOST_COUNTED + 1].count()
             oldest = _oldest(due, exact=depth <= MOST_COUNTED)
@@ -144,7 +153,7 @@ def _last_day(now: datetime) -> dict[str, Any]:
     }
 
 
-def _warnings(has_workers: bool, schedulers: int, now: datetime) -> list[str]:
+def _warnings(has_workers: bool, schedulers: int) -> list[str]:
     warnings = []
     if not has_workers:
         warnings.append("No worker is alive: nothing runs. Start one with `manage.py worker`.")

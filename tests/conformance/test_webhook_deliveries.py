@@ -17,9 +17,12 @@ from django.db import connection
 from core.clock import database_now
 from core.ids import encode, new_uuid
 from core.tenancy.models import AuditEntry, Environment, Product
+from core.times import to_ms
 from jobs.lifecycle.lease import register_worker
 from jobs.lifecycle.reap import reap as reap_runs
+from jobs.listening import EVERY_PRODUCT, listen
 from jobs.models import JobEvent, Worker
+from jobs.states import EventType
 from tests.conformance.clockwork import Time
 from tests.conformance.webhook_world import (
     all_handed_out,
@@ -32,6 +35,7 @@ from tests.conformance.webhook_world import (
     place,
     settled,
 )
+from tests.conformance.world import RECURRING, claim_one, make_due, new_job
 from webhooks import claiming, fanout, reaping, retention, settling
 from webhooks.claiming import EndpointCursor, claim
 from webhooks.fanout import fan_out
@@ -94,6 +98,21 @@ def test_what_does_not_apply_is_left_out_of_the_payload() -> None:
     job = json.loads(Message.objects.get().body)["job"]
     assert job["execution_count"] == 0
     assert not {"error", "number"} & job.keys()
+
+
+def test_an_occurrence_that_never_runs_is_told_with_its_own_time() -> None:
+    endpoint(events=["job.skipped"])
+    listen([(EVERY_PRODUCT, EventType.SKIPPED)])
+    job = new_job(RECURRING)
+    claim_one(job)
+    make_due(job)
+    job.refresh_from_db()
+    all_handed_out()
+    told = json.loads(Message.objects.get().body)["job"]
+    data = JobEvent.objects.get(type="job.skipped").data
+    assert data is not None
+    assert told["scheduled_at"] == data["scheduled_at"] > to_ms(job.scheduled_at)
+    assert (told["status"], "number" in told, "error" in told) == ("running", False, False)
 
 
 @pytest.mark.parametrize(

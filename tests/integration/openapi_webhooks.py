@@ -22,7 +22,11 @@ def tour(go: Any) -> None:
     go("GET", _ONE, 200, **at)
     go("GET", _ONE, 404, webhook_id="wh_none")
     go("PATCH", _ONE, 200, {"description": "d"}, **at)
-    go("POST", _ONE + "/rotate-secret", 200, {}, **at)
+    for _ in range(5):
+        go("POST", _ONE + "/rotate-secret", 200, {}, **at)
+    go("POST", _ONE + "/rotate-secret", 409, {}, **at)
+    go("PATCH", _ONE, 409, {"secret": "webhook-secret-key"}, **at)
+    go("PUT", "/v1/jobs/webhook", 409, {"url": URL, "product": "shop", "env": "prd", "secret": "webhook-secret-key"})
     go("POST", _ONE + "/test", 202, {}, **at)
     failed = str(delivered(row(made), "failed"))
     go("GET", _ONE + "/deliveries", 200, **at)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
 from core import crypto
+from core.clock import database_now
 from core.ids import encode
-from core.tenancy.models import AuditEntry, Product
+from core.tenancy.models import AuditEntry, Environment, Product
 from jobs.models import Listener
 from tests.conformance.webhook_world import disabled
-from tests.integration.webhook_world import URL, delivered
+from tests.integration.api import key_of
+from tests.integration.webhook_world import URL, delivered, disabled_by_itself, hook, row
 from webhooks.models import Delivery, Endpoint
 from webhooks.secrets import place
 
@@ -143,11 +147,11 @@ def test_the_buttons_do_what_they_say(ada: Client) -> None:
     ada.post(act(endpoint, "replay"))
     assert set(Delivery.objects.filter(status="pending", message__job_id__isnull=False)) == {failed}
     assert Delivery.objects.get(pk=fine.pk).status == "delivered"
-    before = endpoint.secret
+    before = crypto.unseal(endpoint.secret, place(endpoint))
     answer = ada.post(act(endpoint, "rotate"))
     assert "whsec_" in answer.content.decode()
     endpoint.refresh_from_db()
-    assert endpoint.old_secret == before
+    assert crypto.unseal(endpoint.old_secret, place(endpoint)) == before
     for what in ("test", "rotate", "replay"):
         assert ada.get(act(endpoint, what)).status_code == 403
     assert ada.post(act(endpoint, "nonsense")).status_code == 404
@@ -230,9 +234,124 @@ def test_what_the_system_disabled_by_itself_is_a_notice(ada: Client) -> None:
     assert not Listener.objects.exists()
 
 
+def test_a_change_of_something_else_keeps_why_it_is_disabled(ada: Client) -> None:
+    endpoint = made(ada)
+    disabled_by_itself(endpoint, "the endpoint answered 410 (Gone)")
+    ada.post(page(endpoint), {**form(description="the pager"), "enabled": ""})
+    endpoint.refresh_from_db()
+    assert (endpoint.description, endpoint.disabled_reason) == ("the pager", "the endpoint answered 410 (Gone)")
+    ada.post(LIST, {"action": "disable", "_selected_action": [endpoint.pk]})
+    assert Endpoint.objects.get().disabled_reason == ""
+    ada.post(page(endpoint), form())
+    assert Endpoint.objects.get().enabled is True
+
+
 def test_a_change_leaves_what_settling_knows_of_the_endpoint(ada: Client) -> None:
     endpoint = made(ada)
     Endpoint.objects.update(consecutive_failures=3, failing_since=endpoint.created_at, rests=2)
     ada.post(page(endpoint), form(events=["*"]))
     endpoint.refresh_from_db()
     assert (endpoint.events, endpoint.consecutive_failures, endpoint.rests) == (["*"], 3, 2)
+
+
+def test_a_change_of_something_else_does_not_widen_what_a_key_of_some_environments_made(
+    ada: Client, settings: Settings
+) -> None:
+    settings.ROOT_URLCONF = "tests.integration.api"
+    key_of("shop", envs=("prd", "stg"))
+    limited = key_of("shop", envs=("prd",), name="prd")
+    endpoint = row(hook(limited))
+    assert endpoint.environment_ids == [Environment.objects.get(slug="prd").pk]
+    settings.ROOT_URLCONF = "ductape_jobs.urls"
+
+    assert ada.post(page(endpoint), form(description="the pager")).status_code == 302
+    changed = Endpoint.objects.get()
+    assert (changed.description, changed.environment_ids) == ("the pager", endpoint.environment_ids)
+    assert "shop / prd" in ada.get(LIST).content.decode()
+
+
+def ail(endpoint: Endpoint, failures: int, *, ago: timedelta = timedelta(0), **of: Any) -> None:
+    began = database_now() - ago
+    Endpoint.objects.filter(pk=endpoint.pk).update(consecutive_failures=failures, failing_since=began, **of)
+
+
+def test_the_overview_names_the_webhooks_that_need_a_look(ada: Client, shop: Product) -> None:
+    fine, failing, gone = made(ada), made(ada, url=f"{URL}/failing?token=hush"), made(ada, url=f"{URL}/gone")
+    ail(failing, 5, ago=timedelta(minutes=3))
+    ail(fine, 4)  # not again and again yet
+    disabled_by_itself(gone, "the endpoint answered 410 (Gone)")
+    warnings = ada.get("/admin/").context["warnings"]
+    assert [warning for warning in warnings if "Webhook" in warning] == [
+        f'Webhook <a href="{page(gone)}">{URL}/gone</a> was disabled now: the endpoint answered 410 (Gone).',
+        f'Webhook <a href="{page(failing)}">{URL}/failing</a> fails: 5 attempts in a row, the first 3 min ago.',
+    ]
+    Endpoint.objects.filter(pk=gone.pk).update(disabled_at=database_now() - timedelta(days=8))
+    ada.post(page(failing), {**form(url=failing.url), "enabled": ""})  # by a person
+    assert "Webhook" not in str(ada.get("/admin/").context["warnings"])
+
+
+def test_the_overview_names_a_few_and_leads_to_the_others(ada: Client) -> None:
+    endpoints = [made(ada, url=f"{URL}/{n}") for n in range(8)]
+    for endpoint in endpoints[:4]:
+        ail(endpoint, 9)
+    for endpoint in endpoints[4:]:
+        disabled_by_itself(endpoint, "every attempt of five days has failed")
+    warnings = [warning for warning in ada.get("/admin/").context["warnings"] if "ebhook" in warning]
+    assert len(warnings) == 8
+    assert warnings[3] == f'<a href="{LIST}?state=disabled">More webhooks</a> are disabled.'
+    assert warnings[7] == f'<a href="{LIST}?state=failing">More webhooks</a> are failing.'
+
+
+def test_the_overview_tells_of_webhooks_to_those_who_may_see_them(ada: Client) -> None:
+    ail(made(ada), 5)
+    user = User.objects.create_user("eve", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_job"))
+    eve = Client()
+    eve.force_login(user)
+    assert "Webhook" not in str(eve.get("/admin/").context["warnings"])
+
+
+def test_the_overview_counts_the_deliveries_that_wait(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint, off = made(ada), made(ada)
+    for ago in (timedelta(seconds=5), timedelta(minutes=2)):
+        delivered(endpoint, "pending", ago=ago)
+    Delivery.objects.update(due_at=F("created_at"))
+    delivered(endpoint, "pending", ago=-timedelta(hours=1))  # its next attempt is due later
+    delivered(off, "pending")
+    Endpoint.objects.filter(pk=off.pk).update(enabled=False, disabled_at=off.created_at)
+
+    def told() -> dict[str, Any]:
+        return next(row for row in ada.get("/admin/").context["queues"] if row["queue"] == "webhooks")
+
+    assert (told()["depth"], told()["age"]) == (2, "2 min")
+    monkeypatch.setattr("jobs.admin.dashboard.MOST_COUNTED", 1)
+    assert told()["depth"] == "1+"
+
+
+def test_the_list_says_how_each_does_and_why(ada: Client) -> None:
+    fine, failing, gone, off = (made(ada, url=f"{URL}/{name}") for name in ("fine", "failing", "gone", "off"))
+    ail(failing, 6, rest_until=database_now() + timedelta(seconds=40))
+    disabled_by_itself(gone, "the endpoint answered 410 (Gone)")
+    ada.post(LIST, {"action": "disable", "_selected_action": [off.pk]})
+
+    def shown(state: str) -> list[Endpoint]:
+        return list(ada.get(f"{LIST}?state={state}").context["cl"].result_list)
+
+    assert [shown(state) for state in ("fine", "failing", "disabled", "off")] == [[fine], [failing], [gone], [off]]
+    text = ada.get(LIST).content.decode()
+    for told in (
+        "the last 6 attempts failed: tried again in",
+        "the endpoint answered 410 (Gone)",
+        "somebody turned it off",
+    ):
+        assert told in text
+
+
+def test_what_waits_for_one_that_rests_says_until_when(ada: Client) -> None:
+    delivery = delivered(made(ada), "pending", ago=timedelta(seconds=5))
+    address = reverse("admin:webhooks_delivery_change", args=[delivery.pk])
+    assert "once an attempt" not in ada.get(address).content.decode()
+    ail(delivery.endpoint, 5, rest_until=database_now() + timedelta(minutes=4, seconds=30))
+    text = ada.get(address).content.decode()
+    assert "in 4 min" in text
+    assert "once an attempt for this webhook succeeds" in text

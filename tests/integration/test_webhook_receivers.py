@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +44,15 @@ class Receiver:
         self._url, self._log = url, log
 
     def send(
-        self, id: str, *, seq: int, job: str = "job_a", secret: str = SECRET, age: int = 0, spoil: bool = False
+        self,
+        id: str,
+        *,
+        seq: int,
+        job: str = "job_a",
+        secrets: Sequence[str] = (SECRET,),
+        age: int = 0,
+        spoil: bool = False,
+        signed_as: str = "",
     ) -> int:
         """An event of that job; the status of the answer."""
         payload = {"event": f"job.{id}", "job": {"id": job, "status": "completed", "seq": seq}}
@@ -52,9 +60,9 @@ class Receiver:
         headers = {
             "webhook-id": id,
             "webhook-timestamp": str(at),
-            "webhook-signature": signing.sign([secret], id, at, body),
+            "webhook-signature": signing.sign(secrets, signed_as or id, at, body),
         }
-        sent = body.replace(b"completed", b"cancelled") if spoil else body
+        sent = body.replace(b"completed", b"completeD") if spoil else body
         return requests.post(self._url, data=sent, headers=headers, timeout=10).status_code
 
     def took(self) -> list[str]:
@@ -117,11 +125,21 @@ def test_it_takes_each_event_once_and_none_that_is_stale(receiver: Receiver) -> 
 
 
 def test_it_refuses_what_is_not_signed_changed_or_old(receiver: Receiver) -> None:
-    assert receiver.send("forged", seq=1, secret=signing.new_secret()) == 400
+    assert receiver.send("forged", seq=1, secrets=[signing.new_secret()]) == 400
+    assert receiver.send("swapped", seq=1, signed_as="another") == 400
     assert receiver.send("changed", seq=1, spoil=True) == 400
     assert receiver.send("old", seq=1, age=301) == 400
+    assert receiver.send("early", seq=1, age=-302) == 400
     assert receiver.send("fine", seq=1, age=290) == 204
     assert receiver.took() == ["job.fine"]
+
+
+def test_it_takes_what_its_secret_signs_until_the_overlap_is_over(receiver: Receiver) -> None:
+    """The receiver has the secret from before: it was replaced twice."""
+    newer, newest = signing.new_secret(), signing.new_secret()
+    assert receiver.send("within", seq=1, secrets=[newest, newer, SECRET]) == 204
+    assert receiver.send("after", seq=2, secrets=[newest, newer]) == 400
+    assert receiver.took() == ["job.within"]
 
 
 @pytest.mark.parametrize("language", ["python", "typescript"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from pytest_django import Settings
 
 from core import crypto
@@ -15,9 +17,10 @@ from core.tenancy.models import AuditEntry
 from jobs.models import Listener
 from jobs.states import EventType
 from tests.integration.api import OPERATOR, Api, key_of, told
-from tests.integration.webhook_world import HOOKS, NEW, URL, hook, row
+from tests.integration.webhook_world import HOOKS, NEW, URL, disabled_by_itself, hook, row
 from webhooks.models import Endpoint
-from webhooks.secrets import place
+from webhooks.operations import removal
+from webhooks.secrets import place, signing_secrets
 
 pytestmark = pytest.mark.django_db
 SET = "/v1/jobs/webhook"
@@ -38,6 +41,12 @@ def shop() -> Api:
 def wrong_fields(answer: Any) -> dict[str, str]:
     assert answer.status_code == 400, answer.content
     return {error["field"]: error["code"] for error in answer.json()["errors"]}
+
+
+def signs(endpoint: Endpoint, *, at: datetime | None = None) -> list[str]:
+    """The texts that sign at that time (now), the newest first."""
+    found = signing_secrets(endpoint.secret, endpoint.old_secret, endpoint.pk, at=at or database_now())
+    return [base64.b64decode(secret.removeprefix("whsec_")).decode("latin-1") for secret in found]
 
 
 # --- made ------------------------------------------------------------------------------------
@@ -111,6 +120,11 @@ def test_those_who_listen_are_told_to_jobs(shop: Api) -> None:
         ({**NEW, "url": 7}, "url"),
         ({**NEW, "url": "ftp://example.com/"}, "url"),
         ({**NEW, "url": "https://user:pass@example.com/"}, "url"),
+        ({**NEW, "url": "https://:pass@example.com"}, "url"),
+        ({**NEW, "url": "https://stra\u00dfe.example/"}, "url"),
+        ({**NEW, "url": "https://1.2.3.256/"}, "url"),
+        ({**NEW, "url": "https://1.2.3.4.5/"}, "url"),
+        ({**NEW, "url": "https://example.0x1/"}, "url"),
         ({**NEW, "url": "https://exa mple.com/"}, "url"),
         ({**NEW, "url": "https://example.com/#there"}, "url"),
         ({**NEW, "url": "not a url"}, "url"),
@@ -194,6 +208,24 @@ def test_the_same_url_again_changes_what_is_there(shop: Api) -> None:
     assert other.json()["events"] == ["*"]
 
 
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("https://api.example.com", "HTTPS://API.example.COM:443/"),
+        ("https://api.example.com:/a@b?to=c@d", "https://api.example.com/a@b?to=c@d"),
+        ("http://[2606:4700::1111]:80/a", "http://[2606:4700::1111]/a"),
+        ("http://api.example.com:443/", None),
+        ("https://api.example.com:8443/", None),
+    ],
+)
+def test_one_url_in_two_spellings_is_one_webhook(shop: Api, url: str, same: str | None) -> None:
+    first = shop("PUT", SET, {"url": url})
+    assert first.status_code == 201, first.content
+    assert shop("PUT", SET, {"url": same or url.replace(":443", "").replace(":8443", "")}).status_code == (
+        200 if same else 201
+    )
+
+
 def test_another_environment_is_another_webhook(shop: Api) -> None:
     ids = {shop("PUT", SET, {"url": URL, "env": env}).json()["id"] for env in ("prd", "stg", "prd", None)}
     assert len(ids) == 3
@@ -207,6 +239,44 @@ def test_a_secret_given_again_replaces_the_one_before(shop: Api) -> None:
     assert crypto.unseal(endpoint.old_secret, place(endpoint)).endswith(
         base64.b64encode(b"webhook-secret-key").decode()
     )
+
+
+def test_several_that_set_the_same_secret_replace_the_one_before_once(shop: Api) -> None:
+    """As the processes of a service do that each set their webhook when they start."""
+    for secret in ("webhook-secret-key", "another-secret-key", "another-secret-key"):
+        shop("PUT", SET, {"url": URL, "secret": secret})
+    assert signs(Endpoint.objects.get()) == ["another-secret-key", "webhook-secret-key"]
+    one = f"{HOOKS}/{Endpoint.objects.get()}"
+    until = Endpoint.objects.get().old_secret_until
+    shop("PATCH", one, {"secret": "another-secret-key"})
+    again = shop.post(f"{one}/rotate-secret", {"secret": "another-secret-key"})
+    assert again.status_code == 200
+    assert signs(Endpoint.objects.get()) == ["another-secret-key", "webhook-secret-key"]
+    assert Endpoint.objects.get().old_secret_until == until
+
+
+def test_one_that_the_system_disabled_is_told_again_when_it_is_set_again(shop: Api) -> None:
+    """As a service does when it starts. What a person turned off stays off."""
+    first = shop("PUT", SET, {"url": URL}).json()
+    disabled_by_itself(row(first), "every attempt of five days has failed")
+    assert not Listener.objects.exists()
+    again = shop("PUT", SET, {"url": URL})
+    assert (again.status_code, again.json()["id"], again.json()["enabled"]) == (200, first["id"], True)
+    assert "disabled_reason" not in again.json()
+    assert Listener.objects.exists()
+
+    disabled_by_itself(row(first), "the endpoint answered 410 (Gone)")
+    off = shop("PATCH", f"{HOOKS}/{first['id']}", {"enabled": False}).json()
+    assert "disabled_reason" not in off
+    assert shop("PUT", SET, {"url": URL}).json()["enabled"] is False
+
+
+def test_one_that_is_being_removed_is_not_the_one_that_is_set(shop: Api) -> None:
+    first = shop("PUT", SET, {"url": URL}).json()
+    disabled_by_itself(row(first), removal.REASON)
+    again = shop("PUT", SET, {"url": URL})
+    assert (again.status_code, again.json()["id"] == first["id"]) == (201, False)
+    assert row(first).enabled is False
 
 
 # --- changed -----------------------------------------------------------------------------------
@@ -238,9 +308,10 @@ def test_enabling_forgets_the_failures(shop: Api) -> None:
     assert (shown["enabled"], shown["disabled_reason"], shown["consecutive_failures"]) == (
         False, "five days of failures", 9,
     )  # fmt: skip
+    assert shown["resting_until"] == shown["failing_since"]
     enabled = shop("PATCH", f"{HOOKS}/{made['id']}", {"enabled": True}).json()
     assert enabled["enabled"] is True
-    assert enabled.keys().isdisjoint({"disabled_at", "disabled_reason", "failing_since"})
+    assert enabled.keys().isdisjoint({"disabled_at", "disabled_reason", "failing_since", "resting_until"})
     assert row(made).rest_until is None
 
 
@@ -257,6 +328,53 @@ def test_a_rotated_secret_is_shown_once_and_the_old_one_signs_for_a_day(shop: Ap
     given = shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "webhook-secret-key"})
     assert given.json()["secret"] == "whsec_" + base64.b64encode(b"webhook-secret-key").decode()
     assert wrong_fields(shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "x"})) == {"secret": "invalid"}
+
+
+def test_each_secret_that_was_replaced_signs_for_a_day(shop: Api) -> None:
+    made = hook(shop, secret="the first secret key")
+    rotate = f"{HOOKS}/{made['id']}/rotate-secret"
+    for secret in ("the second secret key", "the third secret key"):
+        assert shop.post(rotate, {"secret": secret}).status_code == 200
+    endpoint = row(made)
+    assert signs(endpoint) == ["the third secret key", "the second secret key", "the first secret key"]
+    assert endpoint.old_secret_until is not None
+    assert signs(endpoint, at=endpoint.old_secret_until) == ["the third secret key"]
+
+    shop.post(rotate, {"secret": "the second secret key"})  # back again
+    assert signs(row(made)) == ["the second secret key", "the third secret key", "the first secret key"]
+
+
+def test_the_first_of_several_stops_signing_first(shop: Api) -> None:
+    made = hook(shop, secret="the first secret key")
+    rotate = f"{HOOKS}/{made['id']}/rotate-secret"
+    shop.post(rotate, {"secret": "the second secret key"})
+    an_hour_ago = database_now() + timedelta(hours=23)
+    Endpoint.objects.update(old_secret_until=an_hour_ago)
+    shop.post(rotate, {"secret": "the third secret key"})
+    assert signs(row(made), at=an_hour_ago + timedelta(seconds=1)) == ["the third secret key", "the second secret key"]
+
+
+def test_the_secret_is_not_replaced_over_and_over_in_a_day(shop: Api) -> None:
+    made = hook(shop)
+    rotate = f"{HOOKS}/{made['id']}/rotate-secret"
+    for _ in range(5):
+        assert shop.post(rotate).status_code == 200
+    kept = signs(row(made))
+    assert len(kept) == 6
+    answer = shop.post(rotate)
+    assert told(answer) == (409, "too_many_rotations")
+    assert "5 secrets before this one sign still" in answer.json()["detail"]
+    assert told(shop("PATCH", f"{HOOKS}/{made['id']}", {"secret": "another-secret-key"})) == (409, "too_many_rotations")
+    assert signs(row(made)) == kept
+
+
+def test_a_secret_that_cannot_be_opened_any_more_is_replaced_by_one_that_signs_alone(
+    shop: Api, settings: Settings
+) -> None:
+    made = hook(shop)
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    assert shop.post(f"{HOOKS}/{made['id']}/rotate-secret", {"secret": "another-secret-key"}).status_code == 200
+    assert signs(row(made)) == ["another-secret-key"]
 
 
 # --- who sees which ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from core.clock import database_now
 from core.ids import encode, new_uuid
+from core.tenancy.models import Environment
 from core.times import to_ms
 from tests.integration.api import OPERATOR, Api, key_of, told
 from tests.integration.webhook_world import HOOKS, delivered, hook, row
@@ -231,6 +232,31 @@ def test_a_test_event_looks_like_a_real_one_and_says_what_it_is(shop: Api, endpo
     assert Message.objects.count() == 2
 
 
+@pytest.mark.parametrize(
+    ("event", "status", "more"),
+    [
+        ("job.scheduled", "queued", {}),
+        ("job.started", "running", {"number"}),
+        ("job.completed", "completed", {"number"}),
+        ("job.failed", "failed", {"number", "error"}),
+        ("job.cancelled", "cancelled", {}),
+        ("job.paused", "paused", {}),
+        ("job.resumed", "scheduled", {}),
+        ("job.retrying", "scheduled", {"number", "error"}),
+        ("job.skipped", "running", {}),
+        ("job.rescheduled", "scheduled", {}),
+        ("job.deleted", "completed", {}),
+    ],
+)
+def test_a_test_event_has_the_fields_and_a_status_as_real_ones_have(
+    shop: Api, endpoint: Endpoint, event: str, status: str, more: set[str]
+) -> None:
+    payload = shop.post(f"{HOOKS}/{endpoint}/test", {"event": event}).json()["payload"]
+    assert (payload["event"], payload["job"]["status"]) == (event, status)
+    always = {"id", "status", "namespace", "product", "env", "scheduled_at", "execution_count", "seq", "labels"}
+    assert payload["job"].keys() == always | set(more)
+
+
 def test_statistics_of_an_endpoint(shop: Api, endpoint: Endpoint) -> None:
     for duration in (10, 20, 30):
         delivered(endpoint, duration_ms=duration)
@@ -251,3 +277,27 @@ def test_statistics_of_an_endpoint(shop: Api, endpoint: Endpoint) -> None:
     }
     empty = shop.get(f"{HOOKS}/{row(hook(shop))}/stats").json()
     assert (empty["success_rate"], empty["duration_ms"]["p50"], empty["last_error"]) == (None, None, None)
+
+
+def test_the_queues_tell_of_what_waits_for_webhooks(shop: Api, endpoint: Endpoint) -> None:
+    place = Environment.objects.get(product=endpoint.product, slug="prd")
+    for ago in (timedelta(seconds=20), timedelta(seconds=10), -HOUR):  # the last is due later
+        delivered(endpoint, "pending", ago=ago)
+    Message.objects.update(environment_id=place.pk)
+    shop.post(f"{HOOKS}/{endpoint}/test")
+    under_way = delivered(endpoint, "pending")
+    Delivery.objects.filter(pk=under_way.pk).update(
+        status="delivering", owner_id=1, deadline_at=database_now(), fence=1, attempt=1
+    )
+
+    def waits(api: Api) -> tuple[int, int]:
+        (queue,) = (one for one in api.get("/v1/queues").json()["queues"] if one["name"] == "webhooks")
+        assert 20_000 <= queue["oldest_age_ms"] < 60_000
+        return queue["depth"], queue["running"]
+
+    assert waits(Api()) == (3, 1)
+    assert waits(shop) == (2, 0)  # tests are of no environment
+    assert key_of("other", envs=("prd",), name="o").get("/v1/queues").json() == {"queues": []}
+    shop("PATCH", f"{HOOKS}/{endpoint}", {"enabled": False})
+    Delivery.objects.filter(pk=under_way.pk).delete()
+    assert Api().get("/v1/queues").json() == {"queues": []}

@@ -8,6 +8,7 @@ from typing import Any
 from core.clock import database_now
 from core.ids import new_uuid
 from tests.integration.api import Api
+from webhooks import listening
 from webhooks.models import Attempt, Delivery, Endpoint, Message
 
 URL = "https://api.example.com/webhooks/jobs"
@@ -47,3 +48,11 @@ def delivered(endpoint: Endpoint, status: str = "delivered", *, ago: timedelta =
             address="203.0.113.7",
         )  # fmt: skip
     return delivery
+
+
+def disabled_by_itself(endpoint: Endpoint, reason: str) -> None:
+    """The system has disabled it, and nobody listens for it any more."""
+    with listening.changing():
+        Endpoint.objects.filter(pk=endpoint.pk).update(
+            enabled=False, disabled_at=database_now(), disabled_reason=reason
+        )

@@ -310,4 +310,32 @@ WEBHOOKS = (
         changes=(("webhooks.operations.removal", ".select_for_update(skip_locked=True)", ""),),
         killed_by="tests/conformance/test_webhook_removal.py::test_an_attempt_that_is_recorded_at_this_moment_does_not_keep_it_from_being_removed",
     ),
+    Mutant(
+        name="the same secret once more",
+        guard="a secret that is set again leaves the one before its day",
+        changes=(("webhooks.secrets", "    if canonical == current:\n        return False\n", ""),),
+        killed_by="tests/integration/test_webhooks_api.py::test_several_that_set_the_same_secret_replace_the_one_before_once",
+        postgresql=False,
+    ),
+    Mutant(
+        name="secrets that sign for ever",
+        guard="each secret that was replaced signs for a day from then on",
+        changes=(("webhooks.secrets", "if one.until is None or at < one.until", "if one.secret"),),
+        killed_by="tests/integration/test_webhooks_api.py::test_the_first_of_several_stops_signing_first",
+        postgresql=False,
+    ),
+    Mutant(
+        name="wider by the way",
+        guard="a change of something else leaves the environments of a webhook alone",
+        changes=(("webhooks.operations.endpoints", "if given.env not in {None, endpoint.env} and", "if given.env is not None and"),),
+        killed_by="tests/integration/test_admin_webhooks.py::test_a_change_of_something_else_does_not_widen_what_a_key_of_some_environments_made",
+        postgresql=False,
+    ),
+    Mutant(
+        name="back while it goes",
+        guard="a webhook that is being removed is not enabled by who sets its URL",
+        changes=(("webhooks.operations.endpoints", ".exclude(disabled_reason=removal.REASON)", ""),),
+        killed_by="tests/integration/test_webhooks_api.py::test_one_that_is_being_removed_is_not_the_one_that_is_set",
+        postgresql=False,
+    ),
 )  # fmt: skip

@@ -128,6 +128,29 @@ def test_nothing_below_the_edge_imports_it() -> None:
     assert found == []
 
 
+def texts_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Every text of a module but its docstrings, with its line."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def test_nothing_below_webhooks_names_a_module_or_a_table_of_it() -> None:
+    """What an import linter does not see: a dotted path, a relation, a table in SQL."""
+    of_webhooks = re.compile(r"\bwebhooks[._]\w")
+    found = [
+        f"{path}:{line}"
+        for path, tree in sources()
+        if path.split("/")[0] in {"core", "executors", "jobs"}
+        for line, text in texts_of(tree)
+        if of_webhooks.search(text)
+    ]
+    assert found == []
+    below = ast.parse('"""webhooks.crew serves it"""\nimport_string("webhooks.crew")\nSQL = "FROM webhooks_delivery"')
+    assert {line for line, text in texts_of(below) if of_webhooks.search(text)} == {2, 3}
+
+
 def test_no_module_is_named_for_nothing() -> None:
     names = {path.stem for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     assert names & {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"} == set()

@@ -23,7 +23,12 @@ WEBHOOK: dict[str, Any] = {
     "id": "7", "url": "https://a.example/", "events": ["*"], "product": None, "env": None, "namespaces": [], "labels": {},
     "description": "", "enabled": True, "consecutive_failures": 0, "created_at": 1, "updated_at": 1,
 }  # fmt: skip
-DELIVERY = {
+HOOK_STATS = {
+    "pending": 1, "delivered": 3, "failed": 1, "attempts": 9, "success_rate": 75.0,
+    "duration_ms": {"p50": 20, "p95": 400, "p99": 400}, "consecutive_failures": 6,
+    "failing_since": 1_795_557_206_000, "last_error": "the endpoint answered 500",
+}  # fmt: skip
+DELIVERY: dict[str, Any] = {
     "id": "9", "message_id": "msg_9", "event": "job.failed", "job_id": "job_1", "seq": 4, "status": "failed",
     "created_at": 1_795_557_206_000, "attempts": [{"at": 1_795_557_206_000, "duration_ms": 12, "response_status": 500, "response_body": "", "error": None, "address": None}],
 }  # fmt: skip
@@ -306,6 +311,44 @@ def test_ctrl_c_leaves_it_going_and_says_how_to_end_it(terminal: Terminal) -> No
     assert "ductape-jobs operations abort op_1" in ended.err
 
 
+def test_a_delivery_shows_each_attempt_and_what_is_sent(terminal: Terminal) -> None:
+    failed = {
+        **DELIVERY["attempts"][0],
+        "error": "the endpoint answered 500",
+        "response_body": "no",
+        "address": "192.0.2.1",
+    }
+    terminal.answers({**DELIVERY, "attempts": [failed, failed], "payload": {"event": "job.failed"}})
+    said = terminal.run("webhooks", "delivery", "7", "9").out
+    assert said.count("the endpoint answered 500") == 2
+    for word in ("msg_9", "192.0.2.1", "12 ms", '{"event": "job.failed"}'):
+        assert word in said
+
+
+def test_the_statistics_of_a_webhook_are_told_in_words(terminal: Terminal) -> None:
+    terminal.answers(HOOK_STATS)
+    said = terminal.run("webhooks", "stats", "7").out
+    for word in ("75 %", "20 ms (p50)", "6 in a row, since", "the endpoint answered 500"):
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "on"),
+        ({"failing_since": 1_795_557_206_000, "resting_until": 1_795_557_206_000}, "failing"),
+        ({"enabled": False, "disabled_reason": "the endpoint answered 410 (Gone)"}, "disabled"),
+        ({"enabled": False}, "off"),
+    ],
+)
+def test_a_webhook_says_how_it_does(terminal: Terminal, changes: dict[str, Any], said: str) -> None:
+    terminal.answers({**WEBHOOK, **changes}, {"webhooks": [{**WEBHOOK, **changes}]})
+    one = terminal.run("webhooks", "get", "7").out
+    assert re.search(rf"state +{said} *\n", one)
+    assert ("rests until" in one) == ("resting_until" in changes)
+    assert re.search(rf"\b7 +{said}\b", terminal.run("webhooks", "list").out)
+
+
 # --- the catalog, holds, webhooks, events ------------------------------------------------------
 
 
@@ -347,14 +390,18 @@ def test_nobody_is_asked_where_nothing_changes_or_it_was_said_before(
         (("holds", "--product", "p"), {"holds": []}, "GET /v1/products/p/hold", None),
         (("webhooks", "list"), {"webhooks": [WEBHOOK]}, "GET /v1/webhooks", None),
         (("webhooks", "set", "https://a.example/", "-e", "job.failed"), WEBHOOK, "PUT /v1/jobs/webhook", {"url": "https://a.example/", "events": ["job.failed"]}),
+        (("webhooks", "set", "https://a.example/", "--description", "the pager"), WEBHOOK, "PUT /v1/jobs/webhook", {"url": "https://a.example/", "description": "the pager"}),
         (("webhooks", "get", "7"), WEBHOOK, "GET /v1/webhooks/7", None),
         (("webhooks", "enable", "7"), WEBHOOK, "PATCH /v1/webhooks/7", {"enabled": True}),
         (("webhooks", "disable", "7"), WEBHOOK, "PATCH /v1/webhooks/7", {"enabled": False}),
         (("webhooks", "rotate-secret", "7"), WEBHOOK, "POST /v1/webhooks/7/rotate-secret", {}),
         (("webhooks", "test", "7", "--event", "job.failed"), DELIVERY, "POST /v1/webhooks/7/test", {"event": "job.failed"}),
         (("webhooks", "deliveries", "7", "-s", "failed"), {"deliveries": [DELIVERY], "next_cursor": None, "limit": 50}, "GET /v1/webhooks/7/deliveries?status=failed", None),
+        (("webhooks", "delivery", "7", "9"), {**DELIVERY, "payload": {"event": "job.failed"}}, "GET /v1/webhooks/7/deliveries/9", None),
+        (("webhooks", "stats", "7", "--from", "1000"), HOOK_STATS, "GET /v1/webhooks/7/stats?from=1000", None),
         (("webhooks", "replay", "7", "9"), DELIVERY, "POST /v1/webhooks/7/deliveries/9/replay", None),
         (("webhooks", "replay", "7", "--from", "1000", "-s", "failed"), {"count": 3}, "POST /v1/webhooks/7/replay", {"from": 1000, "status": ["failed"]}),
+        (("webhooks", "replay", "7", "--from", "1000", "-s", "missing"), {"count": 3}, "POST /v1/webhooks/7/replay", {"from": 1000, "status": ["missing"]}),
         (("operations", "get", "op_1"), OPERATION, "GET /v1/operations/op_1", None),
         (("operations", "abort", "op_1"), OPERATION, "POST /v1/operations/op_1/abort", {}),
     ],

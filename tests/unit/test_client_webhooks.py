@@ -96,10 +96,14 @@ def test_one_good_signature_among_several_is_enough() -> None:
         (BODY, {}, OTHER),
         (BODY, {"webhook-id": "msg_2"}, SECRET),
         (BODY, {"webhook-id": ""}, SECRET),
+        (BODY, {"webhook-id": "msg_1\ud800"}, SECRET),
+        (BODY + "\ud800", {}, SECRET),
         (BODY, {"webhook-timestamp": ""}, SECRET),
         (BODY, {"webhook-timestamp": "soon"}, SECRET),
         (BODY, {"webhook-timestamp": "-1"}, SECRET),
         (BODY, {"webhook-timestamp": "١٢"}, SECRET),
+        (BODY, {"webhook-timestamp": "9" * 400}, SECRET),
+        (BODY, {"webhook-timestamp": "9" * 5_000}, SECRET),
         (BODY, {"webhook-signature": ""}, SECRET),
         (BODY, {"webhook-signature": "v1,"}, SECRET),
         (BODY, {"webhook-signature": "v1"}, SECRET),
@@ -186,12 +190,14 @@ def test_the_calls_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) ->
     (hook,) = client.webhooks.list(product="shop")
     client.webhooks.get("wh_1")
     client.webhooks.update("wh_1", enabled=False)
+    client.webhooks.update("wh_1", env="", namespaces=[], labels={})
     client.webhooks.rotate_secret("wh_1")
     client.webhooks.test("wh_1", event="job.failed")
     page = client.webhooks.deliveries("wh_1", status=["failed", "pending"], event="job.failed", from_=5)
     client.webhooks.delivery("wh_1", "d_1")
     client.webhooks.replay_delivery("wh_1", "d_1")
     count = client.webhooks.replay("wh_1", from_=5, to=6, status="failed")
+    client.webhooks.replay("wh_1", from_=5, status=["missing"])
     client.webhooks.delete("wh_1")
 
     assert (hook.id, hook.events, hook.secret, hook.product) == ("wh_1", ("*",), SECRET, None)
@@ -208,11 +214,13 @@ def test_the_calls_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) ->
         ("GET", "/v1/webhooks?product=shop", None),
         ("GET", "/v1/webhooks/wh_1", None),
         ("PATCH", "/v1/webhooks/wh_1", {"enabled": False}),
+        ("PATCH", "/v1/webhooks/wh_1", {"env": "", "namespaces": [], "labels": {}}),
         ("POST", "/v1/webhooks/wh_1/rotate-secret", {}),
         ("POST", "/v1/webhooks/wh_1/test", {"event": "job.failed"}),
         ("GET", "/v1/webhooks/wh_1/deliveries?status=failed%2Cpending&event=job.failed&from=5", None),
         ("GET", "/v1/webhooks/wh_1/deliveries/d_1", None),
         ("POST", "/v1/webhooks/wh_1/deliveries/d_1/replay", None),
         ("POST", "/v1/webhooks/wh_1/replay", {"to": 6, "status": ["failed"], "from": 5}),
+        ("POST", "/v1/webhooks/wh_1/replay", {"status": ["missing"], "from": 5}),
         ("DELETE", "/v1/webhooks/wh_1", None),
     ]  # fmt: skip

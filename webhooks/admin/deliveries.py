@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -25,6 +26,7 @@ from webhooks.models import MESSAGE_PREFIX, Delivery, Endpoint
 from webhooks.operations import replay
 from webhooks.operations.fields import EVENTS
 from webhooks.queries import SHOWN, with_attempts
+from webhooks.states import DeliveryStatus
 
 MOST_CHOICES = 200
 
@@ -110,7 +112,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
             ("Job", _job(delivery)),
             ("Made", moment(delivery.created_at, now=now)),
             *([("Why it failed", delivery.reason)] if delivery.reason else []),
-            ("Next attempt", moment(delivery.due_at, now=now) if delivery.finished_at is None else NOTHING),
+            ("Next attempt", _next_attempt(delivery, now)),
         ]
         context = {
             **self.admin_site.each_context(request),
@@ -188,6 +190,18 @@ class DeliveryAdmin(ReadOnlyAdmin):
         if not attempts:
             return NOTHING
         return attempts[-1].error or f"{attempts[-1].response_status} in {span_ms(attempts[-1].duration_ms)}"
+
+
+def _next_attempt(delivery: Delivery, now: datetime) -> SafeString | str:
+    """When it may be made: not while its endpoint rests after failures."""
+    if delivery.finished_at is not None:
+        return NOTHING
+    if delivery.status == DeliveryStatus.DELIVERING:
+        return "under way"
+    rests = delivery.endpoint.rest_until
+    if rests is None or rests <= delivery.due_at or rests <= now:
+        return moment(delivery.due_at, now=now)
+    return format_html('{}<p class="quiet">once an attempt for this webhook succeeds</p>', moment(rests, now=now))
 
 
 def _endpoint_url(delivery: Delivery) -> str:

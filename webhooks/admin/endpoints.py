@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin import SimpleListFilter
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -16,12 +17,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.backoffice.pages import ReadOnlyAdmin, actor_of, tell
-from core.backoffice.words import NOTHING, badge_like, moment, span_ms
+from core.backoffice.words import NOTHING, badge_like, moment, relative, span_ms
 from core.clock import database_now
 from core.errors import ApiError
 from core.ids import decode
 from core.tenancy import scopes
 from core.tenancy.auth import Principal
+from core.tenancy.models import Environment
 from webhooks.admin.form import EndpointForm
 from webhooks.admin.shown import status_badge
 from webhooks.models import ENDPOINT_PREFIX, Delivery, Endpoint
@@ -42,11 +44,30 @@ def operator(request: HttpRequest) -> Principal:
     )
 
 
+class StateFilter(SimpleListFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("failing", "failing"), ("disabled", "disabled by the system"), ("off", "turned off"), ("fine", "fine")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> QuerySet[Endpoint]:
+        match self.value():
+            case "failing":
+                return queryset.filter(enabled=True, failing_since__isnull=False)
+            case "disabled":
+                return queryset.filter(enabled=False).exclude(disabled_reason="")
+            case "off":
+                return queryset.filter(enabled=False, disabled_reason="")
+            case "fine":
+                return queryset.filter(enabled=True, failing_since__isnull=True)
+        return queryset
+
+
 @admin.register(Endpoint)
 class EndpointAdmin(ReadOnlyAdmin):
     form = EndpointForm
-    list_display = ("where_to", "state", "told", "of", "failing")
-    list_filter = ("product", "enabled")
+    list_display = ("where_to", "state", "why", "failing", "told", "of")
+    list_filter = (StateFilter, "product")
     list_select_related = ("product",)
     search_fields = ("url", "description")
     ordering = ("-id",)
@@ -165,6 +186,8 @@ class EndpointAdmin(ReadOnlyAdmin):
             ("Failed", stats.failed),
             ("Waiting", stats.pending),
             ("Attempts take", f"{span_ms(stats.duration_p50)} (p50), {span_ms(stats.duration_p99)} (p99)"),
+            ("Told of", f"{_product(endpoint)} / {_environments(endpoint)}"),
+            *([("Why", why)] if (why := _why(endpoint, now)) else []),
             ("Failing since", moment(endpoint.failing_since, now=now)),
             ("Last error", stats.last_error or NOTHING),
             ("Made", moment(endpoint.created_at, now=now)),
@@ -214,15 +237,18 @@ class EndpointAdmin(ReadOnlyAdmin):
     def state(self, endpoint: Endpoint) -> SafeString:
         return _state(endpoint)
 
+    @admin.display(description="why")
+    def why(self, endpoint: Endpoint) -> str:
+        return _why(endpoint, self._now)
+
     @admin.display(description="told of")
     def told(self, endpoint: Endpoint) -> str:
         return "everything" if ALL_EVENTS in endpoint.events else ", ".join(endpoint.events)
 
     @admin.display(description="of")
     def of(self, endpoint: Endpoint) -> str:
-        product = endpoint.product.tag if endpoint.product is not None else "every product"
         narrower = [*endpoint.namespaces, *(f"{key}: {value}" for key, value in endpoint.labels.items())]
-        return f"{product} / {endpoint.env or 'all'}" + (f" ({', '.join(narrower)})" if narrower else "")
+        return f"{_product(endpoint)} / {_environments(endpoint)}" + (f" ({', '.join(narrower)})" if narrower else "")
 
     @admin.display(description="failing since")
     def failing(self, endpoint: Endpoint) -> SafeString | str:
@@ -231,10 +257,35 @@ class EndpointAdmin(ReadOnlyAdmin):
 
 def _state(endpoint: Endpoint) -> SafeString:
     if not endpoint.enabled:
-        return badge_like("cancelled", "disabled", title=endpoint.disabled_reason or "by a person")
+        return badge_like("failed", "disabled") if endpoint.disabled_reason else badge_like("cancelled", "off")
     if endpoint.failing_since is not None:
-        return badge_like("failed", "failing", title=f"{endpoint.consecutive_failures} attempts failed in a row")
+        return badge_like("failed", "failing")
     return badge_like("alive", "fine")
+
+
+def _why(endpoint: Endpoint, now: datetime) -> str:
+    """What stands behind the state; empty: nothing is amiss."""
+    if not endpoint.enabled:
+        return endpoint.disabled_reason or "somebody turned it off"
+    if endpoint.failing_since is None:
+        return ""
+    failed = "the last attempt failed"
+    if endpoint.consecutive_failures > 1:
+        failed = f"the last {endpoint.consecutive_failures} attempts failed"
+    rests = endpoint.rest_until is not None and endpoint.rest_until > now
+    return f"{failed}: tried again {relative(endpoint.rest_until, now)}" if rests else failed  # type: ignore[arg-type]
+
+
+def _product(endpoint: Endpoint) -> str:
+    return "every product" if endpoint.product is None else endpoint.product.tag
+
+
+def _environments(endpoint: Endpoint) -> str:
+    """Those it is told of: one that it names, or those of the key that made it."""
+    if endpoint.env or endpoint.environment_ids is None:
+        return endpoint.env or "all"
+    slugs = Environment.objects.filter(pk__in=endpoint.environment_ids).order_by("pk").values_list("slug", flat=True)
+    return ", ".join(slugs) or "none"
 
 
 def _row(delivery: Delivery, now: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at 
     enabled = forms.BooleanField(required=False, initial=True, widget=UnfoldBooleanSwitchWidget())
     secret = forms.CharField(
         required=False, max_length=200, widget=UnfoldAdminTextInputWidget({"autocomplete": "off"}),
-        help_text="16 to 64 bytes, or whsec_…. Blank: one is made, and shown once.",
+        help_text="16 to 64 bytes of text, or whsec_ and base 64 of them. Blank: one is made, and shown once.",
     )  # fmt: skip
 
     class Meta:
@@ -84,6 +84,8 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at 
         product: Product | None = given.pop("product", None)
         labels = given.pop("labels", "").strip()
         secret = given.pop("secret", "")
+        if self.instance.url and "enabled" not in self.changed_data:
+            del given["enabled"]  # the switch stands as it was, whoever turned it: nobody decided anything
         return {
             **given,
             "labels": _json(labels) if labels else {},

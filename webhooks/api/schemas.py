@@ -115,7 +115,14 @@ _SOMETIMES: dict[str, Schema] = {
     "disabled_at": TIME,
     "disabled_reason": {**TEXT, "description": "why it was disabled by itself"},
     "failing_since": TIME,
-    "old_secret_until": {**TIME, "description": "until then the secret before this one signs too"},
+    "resting_until": {
+        **TIME,
+        "description": "after failures in a row nothing is sent before; then one request tries it",
+    },
+    "old_secret_until": {
+        **TIME,
+        "description": "until then the secret before this one signs too; those before that one end earlier",
+    },
 }
 _ATTEMPT = obj(
     {

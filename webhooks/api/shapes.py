@@ -18,6 +18,7 @@ def endpoint_shape(endpoint: Endpoint) -> dict[str, Any]:
     times = {
         "disabled_at": endpoint.disabled_at,
         "failing_since": endpoint.failing_since,
+        "resting_until": endpoint.rest_until,
         "old_secret_until": endpoint.old_secret_until,
     }
     return {

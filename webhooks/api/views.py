@@ -85,7 +85,7 @@ class WebhookView(APIView):
         summary="Change a webhook",
         tags=TAGS,
         request={"application/json": schemas.CHANGES},
-        responses={200: ref("Webhook")},
+        responses={200: ref("Webhook"), 409: ref("Problem")},
     )
     def patch(self, request: Request, webhook_id: str) -> Response:
         """What the body names. Enabling it forgets its failures; disabling it gives up what was still to be sent. A new
@@ -115,7 +115,8 @@ class SetWebhookView(APIView):
         responses={200: ref("WebhookWithSecret"), 201: ref("WebhookWithSecret"), 409: ref("Problem")},
     )
     def put(self, request: Request) -> Response:
-        """Makes the webhook of that URL (201, with its secret), or changes the one that is there (200)."""
+        """Makes the webhook of that URL (201, with its secret), or changes the one that is there (200). One that was
+        disabled because it was gone or failed for days is told again."""
         shown = endpoints.set_by_url(principal_of(request), body_of(request))
         return Response(shown_shape(shown), status=201 if shown.made else 200)
 
@@ -130,10 +131,11 @@ class RotateView(APIView):
         summary="Give a webhook another secret",
         tags=TAGS,
         request={"application/json": schemas.ROTATION},
-        responses={200: ref("WebhookWithSecret")},
+        responses={200: ref("WebhookWithSecret"), 409: ref("Problem")},
     )
     def post(self, request: Request, webhook_id: str) -> Response:
-        """Made, unless it is given; shown in this answer alone. The one before signs too for 24 h."""
+        """Made, unless it is given; shown in this answer alone. The one before signs too for 24 h; the one that it has
+        already changes nothing."""
         principal = principal_of(request)
         find_endpoint(principal, webhook_id)
         secret = _secret(body_of(request))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -48,29 +48,31 @@ def create(principal: Principal, body: Mapping[str, Any]) -> Shown:
 def set_by_url(principal: Principal, body: Mapping[str, Any]) -> Shown:
     """The documents' `setWebhook`: the endpoint of that URL, product and environment is made, or changed to this.
 
-    What is left out is as it was; a secret that is given replaces the one before. Raises as `create`.
+    What is left out is as it was; another secret than it has replaces that one. One that the system had disabled is
+    told again: who sets it says that the address is right. Raises as `create` and `change`.
     """
     given = fields.read(body, fields.OF_SET, required=("url",))
     scope = fields.scope_of(principal, body.get("product"), given.env)
     with listening.changing():
-        same = _of_scope(scope).filter(url=given.url, env=given.env or "").order_by("pk")
+        there = _of_scope(scope).exclude(disabled_reason=removal.REASON)
+        same = there.filter(url=given.url, env=given.env or "").order_by("pk")
         found = next((each for each in same if each.environment_ids == scope.environment_ids), None)
         if found is None:
             return _make(principal, given, scope)
-        return _change(principal, found, given)
+        return _change(principal, found, replace(given, enabled=True) if found.disabled_reason else given)
 
 
 def change(principal: Principal, id: str, body: Mapping[str, Any]) -> Shown:
     """Change what the body names. A secret replaces the one before, which signs too for a day.
 
-    Raises Invalid, NotFound.
+    Raises Invalid, NotFound, Conflict (`too_many_rotations`).
     """
     given = fields.read(body, fields.CHANGES)
     if given == Given():
         raise Invalid(f"give one of {', '.join(fields.CHANGES)}", code="nothing_to_change")
     with listening.changing():
         endpoint = find_endpoint(principal, id)
-        if given.env is not None and endpoint.product is not None:
+        if given.env not in {None, endpoint.env} and endpoint.product is not None:
             scope = fields.scope_of(principal, endpoint.product.tag, given.env)
             endpoint.environment_ids = scope.environment_ids
         return _change(principal, endpoint, given)
@@ -82,14 +84,17 @@ def delete(principal: Principal, id: str) -> None:
 
 
 def rotate(principal: Principal, id: str, secret: str | None) -> Shown:
-    """Another secret (given, canonical, or made): the one before signs too for a day. Raises NotFound."""
+    """Another secret (given, canonical, or made): the one before signs too for a day. The one it has changes nothing.
+
+    Raises NotFound, Conflict (`too_many_rotations`).
+    """
     with listening.changing():
         endpoint = find_endpoint(principal, id)
         fresh = secret or signing.new_secret()
-        secrets.replace_secret(endpoint, fresh, now=database_now())
-        endpoint.updated_at = database_now()
-        endpoint.save(update_fields=["secret", "old_secret", "old_secret_until", "updated_at"])
-        audit.record(principal.name, "webhook.secret_rotated", _named(endpoint))
+        if _replace(endpoint, fresh):
+            endpoint.updated_at = database_now()
+            endpoint.save(update_fields=["secret", "old_secret", "old_secret_until", "updated_at"])
+            audit.record(principal.name, "webhook.secret_rotated", _named(endpoint))
     return Shown(endpoint=endpoint, secret=fresh)
 
 
@@ -128,12 +133,12 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
     changed = [name for name in _PLAIN if getattr(given, name) not in (None, getattr(endpoint, name))]
     for name in changed:
         setattr(endpoint, name, getattr(given, name))
-    if given.secret is not None:
-        secrets.replace_secret(endpoint, given.secret, now=now)
+    if given.secret is not None and _replace(endpoint, given.secret):
         changed.append("secret")
-    if given.enabled is not None and given.enabled != endpoint.enabled:
+    turned_off = given.enabled is False and bool(endpoint.disabled_reason)  # by a person now: it stays off
+    if turned_off or given.enabled not in (None, endpoint.enabled):
         changed.append("enabled")
-        _enable(endpoint, given.enabled)
+        _enable(endpoint, bool(given.enabled))
     if "url" in changed:
         _forget_failures(endpoint)
     endpoint.updated_at = now
@@ -141,6 +146,14 @@ def _change(principal: Principal, endpoint: Endpoint, given: Given) -> Shown:
     if changed:
         audit.record(principal.name, "webhook.changed", _named(endpoint), {"fields": sorted(changed)})
     return Shown(endpoint=endpoint)
+
+
+def _replace(endpoint: Endpoint, canonical: str) -> bool:
+    """Whether it was another secret than the endpoint has. Raises Conflict."""
+    try:
+        return secrets.replace_secret(endpoint, canonical, now=database_now())
+    except secrets.TooManySecrets as error:
+        raise Conflict(f"the secret was replaced too often in a day: {error}", code="too_many_rotations") from None
 
 
 def _enable(endpoint: Endpoint, enabled: bool) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 
-from core import strictjson
 from core.clock import database_now
 from core.errors import ApiError, Conflict
-from core.ids import encode, new_uuid
 from core.tenancy import audit
-from core.times import to_ms
 from jobs import wakeup
 from jobs.states import EventType
 from webhooks import QUEUE
 from webhooks.models import Delivery, Endpoint, Message
 from webhooks.queries import DeliveryFilter
+from webhooks.sample import sample_of
 from webhooks.states import ALL_EVENTS, ENDED, DeliveryStatus
 
 REPLAYABLE = ("delivered", "failed")
@@ -74,33 +71,16 @@ def send_test(endpoint: Endpoint, type: str | None, *, actor: str) -> Delivery:
     now = database_now()
     with transaction.atomic():
         message = Message.objects.create(
-            type=type, body=_sample(type, endpoint, now), product_id=endpoint.product_id, at=now, created_at=now
+            type=type,
+            body=sample_of(EventType(type), endpoint, now=now),
+            product_id=endpoint.product_id,
+            at=now,
+            created_at=now,
         )
         delivery = Delivery.objects.create(message=message, endpoint=endpoint, type=type, due_at=now, created_at=now)
         audit.record(actor, "webhook.tested", f"{endpoint}")
         transaction.on_commit(wake)
     return delivery
-
-
-def _sample(type: str, endpoint: Endpoint, now: datetime) -> str:
-    """As a real one, of a job that does not exist, and marked as a test."""
-    status = {"job.started": "running", "job.retrying": "scheduled", "job.resumed": "scheduled"}.get(
-        type, type.removeprefix("job.")
-    )
-    job = {
-        "id": encode("job", new_uuid()),
-        "status": status,
-        "namespace": endpoint.namespaces[0] if endpoint.namespaces else "actions",
-        "product": endpoint.product.tag if endpoint.product is not None else "example",
-        "env": endpoint.env or "example",
-        "scheduled_at": to_ms(now),
-        "execution_count": 1,
-        **({"error": "an example of an error"} if type == EventType.FAILED else {}),
-        "number": 1,
-        "seq": 1,
-        "labels": endpoint.labels,
-    }
-    return strictjson.dumps({"type": type, "event": type, "timestamp": to_ms(now), "test": True, "job": job}).decode()
 
 
 def _reopen(ids: Sequence[UUID]) -> int:

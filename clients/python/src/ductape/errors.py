@@ -373,6 +373,11 @@ class TooManyWebhooks(Conflict):
     advice = "delete a webhook that nobody needs"
 
 
+class TooManyRotations(Conflict):
+    code, status = "too_many_rotations", 409
+    advice = "each secret before signs for a day: replace it when the first of them no longer does"
+
+
 class WebhookDisabled(Conflict):
     code, status = "webhook_disabled", 409
     advice = "enable it first: `ductape.webhooks.update(id, enabled=True)`"

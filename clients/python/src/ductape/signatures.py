@@ -19,6 +19,8 @@ from ductape.results.event import WebhookEvent
 
 _PREFIX = "whsec_"
 TOLERANCE = 300  # seconds
+_MOST_DIGITS = 15  # of a number of seconds: longer ones are nobody's clock
+_ENCODED = "surrogatepass"  # half a pair is no UTF-8 of anybody's: it is refused as any other change is
 
 
 def verify_webhook(
@@ -34,12 +36,12 @@ def verify_webhook(
     `payload` is the body exactly as it was received: JSON that was read and written again has other bytes. `secret` is
     `whsec_…`, or the text that was given where the webhook was made. Raises WebhookVerificationError.
     """
-    body = payload.encode() if isinstance(payload, str) else payload
+    body = payload.encode(errors=_ENCODED) if isinstance(payload, str) else payload
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise InvalidArgument("payload", "must be the raw body, bytes or str: not what was read from it")
     found = {name.lower(): value for name, value in headers.items()}
     message_id, timestamp, signatures = (_header(found, f"webhook-{part}") for part in ("id", "timestamp", "signature"))
-    if not (timestamp.isascii() and timestamp.isdigit()):
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _MOST_DIGITS):
         raise WebhookVerificationError("webhook-timestamp is not a number of seconds")
     age = (time.time() if now is None else now) - int(timestamp)
     if abs(age) > tolerance:
@@ -55,7 +57,7 @@ def verify_webhook(
 
 
 def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> bytes:
-    return hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return hmac.new(key, f"{message_id}.{timestamp}.".encode(errors=_ENCODED) + body, hashlib.sha256).digest()
 
 
 def _key(secret: str) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ductape.answers import Answer
-from ductape.arguments import Check, choice, flag, given, mapping, several, text
+from ductape.arguments import Check, choice, flag, given, mapping, several, text, texts
 from ductape.call import Call
 from ductape.reading import read
 from ductape.results.event import Webhook
@@ -15,12 +15,25 @@ EVENTS = (
     "job.scheduled", "job.started", "job.completed", "job.failed", "job.cancelled", "job.paused", "job.resumed",
     "job.retrying", "job.skipped", "job.rescheduled", "job.deleted",
 )  # fmt: skip
+
+
+def _env(name: str, value: Any) -> str:
+    """An empty one takes the filter away."""
+    return "" if value == "" else text(name, value)
+
+
+def _namespaces(name: str, value: Any) -> list[str]:
+    """None at all take the filter away."""
+    nothing = isinstance(value, Sequence) and not value and not isinstance(value, str)
+    return [] if nothing else texts(name, value)
+
+
 FIELDS: Mapping[str, Check] = {
     "url": text,
     "events": several(choice(*EVENTS, "*")),
     "product": text,
-    "env": text,
-    "namespaces": several(text),
+    "env": _env,
+    "namespaces": _namespaces,
     "labels": mapping,
     "description": text,
     "enabled": flag,

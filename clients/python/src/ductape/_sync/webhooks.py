@@ -16,9 +16,9 @@ from ductape.results.event import Delivery, DeliveryPage, EventName, Replayed, W
 from ductape.webhook_fields import EVENTS, FIELDS, webhook
 
 DeliveryStatus = Literal["pending", "delivered", "failed"]
-Ended = Literal["delivered", "failed"]
+Replayable = Literal["delivered", "failed", "missing"]
 Events = EventName | Literal["*"] | Sequence[EventName | Literal["*"]]
-_ENDED = choice("delivered", "failed")
+_REPLAYABLE = choice("delivered", "failed", "missing")
 _WINDOW: Mapping[str, Check] = {"from_": moment, "to": moment}
 _LOG: Mapping[str, Check] = {
     **_WINDOW,
@@ -84,7 +84,7 @@ class Webhooks(Resource):
         enabled: bool | None = None,
         secret: str | None = None,
     ) -> Webhook:
-        """What is not given stays."""
+        """What is not given stays; `env=""`, `namespaces=[]` and `labels={}` take a filter away."""
         body = given(FIELDS, {
             "url": url, "events": events, "env": env, "namespaces": namespaces, "labels": labels,
             "description": description, "enabled": enabled, "secret": secret,
@@ -162,11 +162,14 @@ class Webhooks(Resource):
         *,
         from_: Time,
         to: Time | None = None,
-        status: Ended | Sequence[Ended] | None = None,
+        status: Replayable | Sequence[Replayable] | None = None,
     ) -> int:
-        """Send all again that were made from `from_` on and before `to` and have ended; answers how many."""
+        """Send all again that were made from `from_` on and before `to` and have ended; answers how many.
+
+        `missing` is what the webhook was never told of in that time: it was not there yet, or disabled.
+        """
         moment("from_", from_)
-        body = in_body({"from_": from_, "to": to, "status": status}, {**_WINDOW, "status": several(_ENDED)})
+        body = in_body({"from_": from_, "to": to, "status": status}, {**_WINDOW, "status": several(_REPLAYABLE)})
         return self._transport.send(
             Call(
                 method="POST",

@@ -26,10 +26,13 @@ def list_webhooks(
 
     def table() -> Any:
         rows = [
-            (shown.plain(each.id), _state(each), shown.plain(each.url), shown.plain(", ".join(each.events)), str(each.consecutive_failures))
+            (
+                shown.plain(each.id), _state(each), shown.plain(each.url), shown.plain(", ".join(each.events)),
+                shown.plain(f"{each.product or 'all'} / {each.env or 'all'}"), str(each.consecutive_failures),
+            )
             for each in found
         ]  # fmt: skip
-        columns = ("webhook", "state", "url", "events", "failures")
+        columns = ("webhook", "state", "url", "events", "of", "failures")
         made = shown.fitted(columns, rows, width=session.out.width, gives={"events": 8, "url": 12}, right=("failures",))
         return made if found else Text("there is no webhook")
 
@@ -42,8 +45,13 @@ def set_webhook(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="URL that events are sent to.")],
     event: Annotated[
         list[str],
-        typer.Option("--event", "-e", help="As job.failed; * is all.", autocompletion=offered("*", *EVENT_NAMES)),
-    ] = ["*"],  # noqa: B006
+        typer.Option(
+            "--event",
+            "-e",
+            help="As job.failed; * is all, and so is none for a new one.",
+            autocompletion=offered("*", *EVENT_NAMES),
+        ),
+    ] = [],  # noqa: B006
     product: Annotated[str | None, typer.Option(help="Only of this product.")] = None,
     env: Annotated[str | None, typer.Option(help="Only of this environment.")] = None,
     namespace: Annotated[list[str], typer.Option(help="Only of these; may be repeated.")] = [],  # noqa: B006
@@ -51,7 +59,7 @@ def set_webhook(
     secret_file: Annotated[str | None, typer.Option(metavar="FILE", help="Own secret; usually one is made.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
 ) -> None:
-    """Tell an address of events; the same address again changes that webhook."""
+    """Tell an address of events; the same address again changes of that webhook what is named."""
     events: Any = values.several(event)
     secret = None if secret_file is None else values.read_text("--secret-file", secret_file).strip()
     webhook = session.client.jobs.set_webhook(
@@ -130,13 +138,57 @@ def deliveries(
 
 
 @takes()
+def delivery(
+    session: Session, webhook_id: WebhookId, delivery_id: Annotated[str, typer.Argument(metavar="DELIVERY")]
+) -> None:
+    """Show one delivery: every attempt, and what is sent."""
+    one = session.client.webhooks.delivery(webhook_id, delivery_id)
+
+    def page() -> Any:
+        now = shown.this_moment()
+        facts = shown.pairs({
+            "delivery": one.id, "status": shown.status(one.status), "event": one.event, "job": one.job_id,
+            "webhook-id": one.message_id, "made": shown.when(one.created_at, now),
+            "next attempt": one.next_attempt_at and shown.when(one.next_attempt_at, now), "failed": one.reason,
+            "payload": dict(one.payload or {}),
+        })  # fmt: skip
+        return [facts, _attempts(session, one)] if one.attempts else facts
+
+    session.show(one.raw, page)
+
+
+@takes()
+def stats(
+    session: Session,
+    webhook_id: WebhookId,
+    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Of what was made from then on.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="TIME", help="And before that.")] = None,
+) -> None:
+    """Show how a webhook does."""
+    found = session.client.webhooks.stats(
+        webhook_id,
+        from_=None if from_ is None else values.moment("--from", from_),
+        to=None if to is None else values.moment("--to", to),
+    )
+    took = found.duration_ms
+    session.show(found.raw, lambda: shown.pairs({
+        "delivered": found.delivered, "failed": found.failed, "pending": found.pending, "attempts": found.attempts,
+        "success": None if found.success_rate is None else f"{found.success_rate:g} %",
+        "took": f"{shown.length(took.p50)} (p50), {shown.length(took.p95)} (p95), {shown.length(took.p99)} (p99)",
+        "failing": found.failing_since
+        and f"{found.consecutive_failures} in a row, since {shown.when(found.failing_since, shown.this_moment())}",
+        "last error": found.last_error,
+    }))  # fmt: skip
+
+
+@takes()
 def replay(
     session: Session,
     webhook_id: WebhookId,
     delivery: Annotated[str | None, typer.Argument(metavar="[DELIVERY]", help="This one only.")] = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="All from then on.")] = None,
     to: Annotated[str | None, typer.Option(metavar="TIME", help="And before that.")] = None,
-    status: Annotated[list[str], typer.Option("--status", "-s", help="delivered, failed.")] = [],  # noqa: B006
+    status: Annotated[list[str], typer.Option("--status", "-s", help="delivered, failed, missing.")] = [],  # noqa: B006
 ) -> None:
     """Send one delivery again, or all of a time.
 
@@ -161,12 +213,14 @@ def _show(session: Session, webhook: Webhook) -> None:
         "url": webhook.url, "events": ", ".join(webhook.events), "product": webhook.product, "env": webhook.env,
         "namespaces": ", ".join(webhook.namespaces) or None, "labels": dict(webhook.labels) or None,
         "description": webhook.description or None, "failures": webhook.consecutive_failures or None,
-        "disabled": webhook.disabled_reason, "secret": webhook.secret and f"{webhook.secret}  (shown only now)",
+        "disabled": webhook.disabled_reason, "rests until": webhook.resting_until and shown.when(webhook.resting_until, shown.this_moment()), "secret": webhook.secret and f"{webhook.secret}  (shown only now)",
     }))  # fmt: skip
 
 
 def _state(webhook: Webhook) -> Text:
-    return Text("on", style="green") if webhook.enabled else Text("off", style="red")
+    if not webhook.enabled:
+        return Text("disabled" if webhook.disabled_reason else "off", style="red")
+    return Text("failing", style="red") if webhook.failing_since else Text("on", style="green")
 
 
 def _deliveries(session: Session, found: Iterable[Delivery]) -> Any:
@@ -182,11 +236,26 @@ def _deliveries(session: Session, found: Iterable[Delivery]) -> Any:
     return shown.fitted(columns, rows, width=session.out.width, gives={"last answer": 8}, right=("tries",))
 
 
+def _attempts(session: Session, one: Delivery) -> Any:
+    now = shown.this_moment()
+    rows = [
+        (
+            shown.distance(each.at, now), shown.length(each.duration_ms), str(each.response_status or "–"),
+            shown.plain(each.address or "–"), shown.plain(each.error or ""), shown.plain(each.response_body),
+        )
+        for each in one.attempts
+    ]  # fmt: skip
+    columns = ("attempt", "took", "status", "address", "error", "answer")
+    return shown.fitted(
+        columns, rows, width=session.out.width, gives={"error": 8, "answer": 8}, right=("took", "status")
+    )
+
+
 def add_to(app: typer.Typer) -> None:
     family = typer.Typer(no_args_is_help=True, help="Where events are sent, and what became of each.")
     family.command("list")(list_webhooks)
     family.command("set")(set_webhook)
     family.command("test")(send_test)
-    for command in (get, enable, disable, delete, rotate_secret, deliveries, replay):
+    for command in (get, enable, disable, delete, rotate_secret, deliveries, delivery, replay, stats):
         family.command(command.__name__.replace("_", "-"))(command)
     app.add_typer(family, name="webhooks")

@@ -83,6 +83,7 @@ class Webhook(Result):
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
     failing_since: datetime | None = None
+    resting_until: datetime | None = None
     old_secret_until: datetime | None = None
     secret: str | None = None
 
