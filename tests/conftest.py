@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from core import failpoints, shortcache
+from tests.servers.local import wait_until
 
 # A shell's background job ignores Ctrl-C, and would hand that on to every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -59,3 +61,12 @@ def _nothing_kept() -> Iterator[None]:
     yield
     failpoints.clear()
     shortcache.forget_everything()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """A request that waited has its answer while the thread that looks for all of them may be at one more look: the
+    database stays the test's until then."""
+    waiting = sys.modules.get("jobs.operations.waiting")
+    if waiting is not None:
+        wait_until(waiting.watcher.rests, "nothing is read for requests that waited", every=0.005)

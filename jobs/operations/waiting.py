@@ -59,6 +59,7 @@ class Watcher:
         self._waiters: list[_Waiter] = []
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._resting = True
 
     def wait(self, job: Job, seconds: float) -> None:
         """Return when the run that is open, or the next one, has ended, the job is at rest or gone,
@@ -74,6 +75,10 @@ class Watcher:
         """How many wait in this process."""
         return len(self._waiters)
 
+    def rests(self) -> bool:
+        """Nobody waits, and nothing is read any more for somebody who did."""
+        return self._resting or self._thread is None or not self._thread.is_alive()
+
     @contextmanager
     def _place(self, waiter: _Waiter) -> Iterator[_Waiter]:
         with self._change:
@@ -83,6 +88,7 @@ class Watcher:
                     retry_after=1,
                 )
             self._waiters.append(waiter)
+            self._resting = False
             if self._thread is None or not self._thread.is_alive():  # also in the child of a fork
                 self._thread = threading.Thread(target=self._watch, name="waiting", daemon=True)
                 self._thread.start()
@@ -94,20 +100,27 @@ class Watcher:
                 self._waiters.remove(waiter)
 
     def _watch(self) -> None:
-        while True:
-            with self._change:
-                if not self._waiters:
-                    connection.close()
-                    self._change.wait()
-                waiters = list(self._waiters)
-            try:
-                self._look(waiters)
-            except DatabaseError as error:
-                logger.warning("waiting requests: the database does not answer: %s", str(error).strip())
+        try:
+            while True:
+                self._look_once()
+        finally:
+            connection.close()
+
+    def _look_once(self) -> None:
+        with self._change:
+            if not self._waiters:
                 connection.close()
-                time.sleep(CALM_SECONDS)
-            young = any(time.monotonic() - waiter.since < YOUNG_SECONDS for waiter in waiters)
-            time.sleep(EAGER_SECONDS if young else CALM_SECONDS)
+                self._resting = True
+                self._change.wait()
+            waiters = list(self._waiters)
+        try:
+            self._look(waiters)
+        except DatabaseError as error:
+            logger.warning("waiting requests: the database does not answer: %s", str(error).strip())
+            connection.close()
+            time.sleep(CALM_SECONDS)
+        young = any(time.monotonic() - waiter.since < YOUNG_SECONDS for waiter in waiters)
+        time.sleep(EAGER_SECONDS if young else CALM_SECONDS)
 
     def _look(self, waiters: list[_Waiter]) -> None:
         ids = {waiter.job_id for waiter in waiters}

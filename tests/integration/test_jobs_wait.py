@@ -22,6 +22,7 @@ from jobs.models import Job
 from jobs.operations.waiting import watcher
 from tests.conformance.world import claim_one, complete, fail, make_due, new_job
 from tests.integration.api import OPERATOR, Api, told
+from tests.servers.local import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -127,3 +128,20 @@ def test_more_waiting_requests_than_places_are_told_to_come_back(settings: Setti
 @pytest.mark.parametrize("wait", ["60001", "-1", "1.5", "long"])
 def test_a_wait_out_of_bounds_is_400(wait: str) -> None:
     assert told(Api().get(path_of(new_job(), f"?wait={wait}"))) == (400, "invalid")
+
+
+def test_the_watcher_rests_once_nothing_is_read_for_those_who_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who takes the database away, as a test does that ends, asks first: an answer comes while a look may be under way."""
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slowly(waiters: list[Any]) -> None:
+        looking.set()
+        go_on.wait(10)
+
+    monkeypatch.setattr(watcher, "_look", slowly)
+    answer = Api().get(path_of(new_job(), "?wait=100")).json()
+
+    assert (answer["status"], looking.wait(10), watcher.waiting()) == ("queued", True, 0)
+    assert not watcher.rests()
+    go_on.set()
+    wait_until(watcher.rests, "the watcher rests")
