@@ -1,28 +1,19 @@
-"""Deliveries on both databases: handed out, claimed fairly, settled under the fence, taken back, given up."""
+"""Deliveries on both databases: settled under the fence, taken back, given up."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import threading
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
 
 from core.clock import database_now
-from core.ids import encode, new_uuid
-from core.tenancy.models import AuditEntry, Environment, Product
-from core.times import to_ms
-from jobs.lifecycle.lease import register_worker
+from core.ids import new_uuid
+from core.tenancy.models import AuditEntry
 from jobs.lifecycle.reap import reap as reap_runs
-from jobs.listening import EVERY_PRODUCT, listen
-from jobs.models import JobEvent, Worker
-from jobs.states import EventType
+from jobs.models import Worker
 from tests.conformance.clockwork import Time
 from tests.conformance.webhook_world import (
     all_handed_out,
@@ -32,13 +23,11 @@ from tests.conformance.webhook_world import (
     endpoint,
     happened,
     owed,
-    place,
     settled,
+    statuses,
+    worker,
 )
-from tests.conformance.world import RECURRING, claim_one, make_due, new_job
-from webhooks import claiming, fanout, reaping, retention, settling
-from webhooks.claiming import EndpointCursor, claim
-from webhooks.fanout import fan_out
+from webhooks import claiming, reaping, retention, settling
 from webhooks.models import Attempt, AttemptTally, Delivery, Endpoint, Message, Notice
 from webhooks.operations.replay import replay_one
 from webhooks.reaping import fold_tallies, hand_back, reap
@@ -46,269 +35,6 @@ from webhooks.retention import prune_messages
 from webhooks.settling import settle
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def worker() -> int:
-    return register_worker(host="test", pid=1, queues=["webhooks"], concurrency=500)
-
-
-def statuses() -> Counter[str]:
-    return Counter(Delivery.objects.values_list("status", flat=True))
-
-
-# --- fan-out --------------------------------------------------------------------------------
-
-
-def test_an_event_becomes_one_message_with_the_documents_payload() -> None:
-    to = endpoint()
-    at = database_now()
-    event = happened(
-        "job.failed", seq=3, number=2, at=at, status="scheduled", labels={"team": "billing"}, execution_count=2,
-        error="no",
-    )  # fmt: skip
-    assert all_handed_out() == fanout.FannedOut(events=1, deliveries=1)
-    message = Message.objects.get()
-    assert json.loads(message.body) == {
-        "type": "job.failed",
-        "event": "job.failed",
-        "timestamp": int(at.timestamp() * 1000),
-        "job": {
-            "id": encode("job", event.job_id),
-            "status": "scheduled",
-            "namespace": "actions",
-            "product": place().product.tag,
-            "env": place().slug,
-            "scheduled_at": 1_790_000_000_000,
-            "execution_count": 2,
-            "number": 2,
-            "seq": 3,
-            "labels": {"team": "billing"},
-            "error": "no",
-        },
-    }
-    assert (message.job_id, message.seq, message.at) == (event.job_id, 3, at)
-    assert [delivery.endpoint_id for delivery in Delivery.objects.all()] == [to.pk]
-    assert not JobEvent.objects.filter(wanted=True).exists()
-
-
-def test_what_does_not_apply_is_left_out_of_the_payload() -> None:
-    endpoint()
-    happened("job.scheduled", number=None, execution_count=0)
-    all_handed_out()
-    job = json.loads(Message.objects.get().body)["job"]
-    assert job["execution_count"] == 0
-    assert not {"error", "number"} & job.keys()
-
-
-def test_an_occurrence_that_never_runs_is_told_with_its_own_time() -> None:
-    endpoint(events=["job.skipped"])
-    listen([(EVERY_PRODUCT, EventType.SKIPPED)])
-    job = new_job(RECURRING)
-    claim_one(job)
-    make_due(job)
-    job.refresh_from_db()
-    all_handed_out()
-    told = json.loads(Message.objects.get().body)["job"]
-    data = JobEvent.objects.get(type="job.skipped").data
-    assert data is not None
-    assert told["scheduled_at"] == data["scheduled_at"] > to_ms(job.scheduled_at)
-    assert (told["status"], "number" in told, "error" in told) == ("running", False, False)
-
-
-@pytest.mark.parametrize(
-    ("filters", "told"),
-    [
-        ({}, True),
-        ({"events": ["job.completed"]}, True),
-        ({"events": ["job.failed", "job.started"]}, False),
-        ({"env": "prd"}, True),
-        ({"env": "dev"}, False),
-        ({"namespaces": ["storage", "actions"]}, True),
-        ({"namespaces": ["storage"]}, False),
-        ({"labels": {"team": "billing"}}, True),
-        ({"labels": {"team": "billing", "tier": "1"}}, False),
-        ({"environment_ids": []}, False),
-        ({"enabled": False, "disabled_at": "2026-01-01T00:00:00Z"}, False),
-    ],
-)
-def test_a_filter_lets_in_what_it_names(filters: dict[str, Any], told: bool) -> None:
-    endpoint(**filters)
-    happened(labels={"team": "billing", "region": "eu"})
-    assert all_handed_out().deliveries == int(told)
-    assert Message.objects.count() == int(told)  # none of an event that nobody is told of
-
-
-def test_an_endpoint_of_a_product_and_of_an_environment_hears_of_these_alone() -> None:
-    other = Environment.objects.create(product=Product.objects.create(tag="other", name="O"), slug="prd", name="P")
-    mine = endpoint(product=place().product, environment_ids=[place().pk])
-    everything = endpoint()
-    happened(environment=other)
-    happened()
-    all_handed_out()
-    assert mine.deliveries.count() == 1
-    assert everything.deliveries.count() == 2
-
-
-def test_an_event_that_is_told_again_makes_no_second_delivery() -> None:
-    endpoint()
-    event = happened()
-    about = event.about
-    all_handed_out()
-    JobEvent.objects.filter(pk=event.pk).update(wanted=True, about=about)
-    late = endpoint()
-    all_handed_out()
-    assert Message.objects.count() == 1
-    assert Delivery.objects.count() == 2  # the first one's, and one for who was not there
-    assert late.deliveries.count() == 1
-
-
-def test_an_event_that_cannot_be_told_stalls_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    endpoint()
-    for _ in range(3):
-        happened()
-    broken = happened()
-    JobEvent.objects.filter(pk=broken.pk).update(about={**(broken.about or {}), "labels": None})
-    endpoint(labels={"team": "billing"})  # looks at the labels, which are none
-    assert all_handed_out() == fanout.FannedOut(events=4, deliveries=3)
-    assert "cannot be told to anybody" in caplog.text
-    assert not JobEvent.objects.filter(wanted=True).exists()
-
-
-def test_several_processes_hand_out_each_event_once() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("one writer at a time: the second one waits for the first")
-    endpoint()
-    for _ in range(200):
-        happened()
-    done: list[int] = []
-
-    def work() -> None:
-        try:
-            while (one := fan_out(7)).events:
-                done.append(one.deliveries)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    all_handed_out()
-    assert Delivery.objects.count() == Message.objects.count() == 200
-
-
-# --- claims ---------------------------------------------------------------------------------
-
-
-def test_a_claim_takes_what_is_due_with_all_that_an_attempt_needs() -> None:
-    to, owner = endpoint(), worker()
-    (waiting,) = owed(to)
-    (taken,) = claim_some(owner)
-    assert (taken.delivery_id, taken.fence, taken.attempt, taken.url) == (waiting.pk, 1, 1, to.url)
-    assert taken.body == Message.objects.get().body
-    assert abs(taken.claimed_at - database_now().timestamp() * 1000) < 2_000
-    assert claim_some(owner) == []
-    assert claiming.owned_deliveries(owner) == {taken.delivery_id: 1}
-
-
-def test_a_worker_that_was_taken_for_dead_claims_nothing() -> None:
-    owner = worker()
-    owed(endpoint())
-    Worker.objects.filter(pk=owner).update(stopped_at=database_now())
-    assert claim_some(owner) == []
-
-
-def test_what_is_due_later_or_for_a_disabled_endpoint_is_not_claimed() -> None:
-    owner = worker()
-    (later,) = owed(endpoint())
-    Delivery.objects.filter(pk=later.pk).update(due_at=database_now() + timedelta(minutes=1))
-    off = endpoint()
-    owed(off)
-    Endpoint.objects.filter(pk=off.pk).update(enabled=False, disabled_at=database_now())
-    assert claim_some(owner) == []
-
-
-def test_a_backlog_for_one_endpoint_keeps_no_other_waiting() -> None:
-    owner = worker()
-    crowded, quiet = endpoint(), endpoint()
-    owed(crowded, 100)
-    owed(quiet, 2)
-    taken = Counter(one.endpoint_id for one in claim_some(owner, room=20, share=100))
-    assert taken == {crowded.pk: 10, quiet.pk: 2}
-
-
-def test_each_endpoint_gets_no_more_than_its_places() -> None:
-    owner = worker()
-    first, second, third = endpoint(), endpoint(), endpoint()
-    for one in (first, second, third):
-        owed(one, 10)
-    taken = Counter(one.endpoint_id for one in claim_some(owner, rooms={first.pk: 3, second.pk: 0}, share=4))
-    assert taken == {first.pk: 3, third.pk: 4}
-
-
-def test_more_endpoints_than_one_claim_looks_at_all_get_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claiming, "ENDPOINTS_AT_ONCE", 3)
-    owner, cursor = worker(), EndpointCursor()
-    everyone = [endpoint() for _ in range(8)]
-    happened()
-    assert all_handed_out().deliveries == 8
-    rounds = [{one.endpoint_id for one in claim(owner, 100, {}, cursor, share=1)} for _ in range(3)]
-    assert [len(some) for some in rounds] == [3, 3, 2]
-    assert set[UUID]().union(*rounds) == {one.pk for one in everyone}
-    assert cursor.at_start
-
-
-def test_endpoints_that_rest_or_are_full_take_nothing_of_the_room_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claiming, "ENDPOINTS_AT_ONCE", 5)
-    owner = worker()
-    resting = [endpoint(rest_until=database_now() + timedelta(minutes=5)) for _ in range(12)]
-    full = [endpoint() for _ in range(3)]
-    happened()
-    assert all_handed_out().deliveries == 15
-    good = endpoint()
-    owed(good, 40)
-    rooms = {one.pk: 0 for one in full} | {good.pk: 30}
-    taken = Counter(one.endpoint_id for one in claim_some(owner, room=40, rooms=rooms))
-    assert taken == {good.pk: 30}
-    assert resting[0].deliveries.get().status == "pending"
-
-
-def test_however_many_rest_a_claim_looks_at_some_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite is asked for those that do not rest")
-    monkeypatch.setattr(claiming, "ENDPOINTS_WALKED", 5)
-    owner, cursor = worker(), EndpointCursor()
-    for _ in range(12):
-        endpoint(rest_until=database_now() + timedelta(minutes=5))
-    good = endpoint()
-    happened()
-    assert all_handed_out().deliveries == 13
-    rounds = [[one.endpoint_id for one in claim(owner, 100, {}, cursor, share=1)] for _ in range(3)]
-    assert rounds == [[], [], [good.pk]]
-    assert cursor.at_start
-
-
-def test_several_workers_claim_each_delivery_once() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("one writer at a time: the second one waits for the first")
-    owed(endpoint(), 200)
-    owners = [worker() for _ in range(4)]
-    taken: list[UUID] = []
-
-    def work(owner: int) -> None:
-        try:
-            while some := claim_some(owner, share=9):
-                taken.extend(one.delivery_id for one in some)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work, args=[owner]) for owner in owners]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(taken) == len(set(taken)) == 200
 
 
 # --- outcomes -------------------------------------------------------------------------------

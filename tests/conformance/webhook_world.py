@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from core import crypto
 from core.clock import database_now
 from core.ids import new_uuid
 from core.tenancy.models import Environment
+from jobs.lifecycle.lease import register_worker
 from jobs.models import JobEvent
 from tests.conformance.world import environment
 from webhooks import listening
@@ -116,3 +118,11 @@ def disabled(to: Endpoint, reason: str) -> None:
     with transaction.atomic():
         disable(Endpoint.objects.select_for_update(no_key=True).get(pk=to.pk), reason, now=database_now())
     listening.follow()
+
+
+def worker() -> int:
+    return register_worker(host="test", pid=1, queues=["webhooks"], concurrency=500)
+
+
+def statuses() -> Counter[str]:
+    return Counter(Delivery.objects.values_list("status", flat=True))

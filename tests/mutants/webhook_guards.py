@@ -8,6 +8,8 @@ CLAIMING, SETTLING, REAPING = "webhooks.claiming", "webhooks.settling", "webhook
 DELIVERY, OUTCOME = "webhooks.delivery", "webhooks.outcome"
 POOL, CLIENT = "core.http.pool", "core.http.client"
 
+_FANOUT = "tests/conformance/test_webhook_fanout.py::"
+_CLAIMS = "tests/conformance/test_webhook_claims.py::"
 _CONFORMANCE = "tests/conformance/test_webhook_deliveries.py::"
 _HEALTH = "tests/conformance/test_webhook_health.py::"
 _CREW = "tests/integration/test_webhook_crew.py::"
@@ -50,19 +52,19 @@ WEBHOOKS = (
             (CLAIMING, "ORDER BY due_at, id LIMIT o.room FOR NO KEY UPDATE SKIP LOCKED)", "ORDER BY due_at, id LIMIT o.room)"),
             (CLAIMING, "x.id = c.id AND x.status || '' = 'pending'", "x.id = c.id"),
         ),
-        killed_by=f"{_CONFORMANCE}test_several_workers_claim_each_delivery_once",
+        killed_by=f"{_CLAIMS}test_several_workers_claim_each_delivery_once",
     ),
     Mutant(
         name="delivery claimed by the dead",
         guard="a worker that was taken for dead claims no delivery",
         changes=((CLAIMING, "w.id = %(worker)s AND w.stopped_at IS NULL", "w.id = %(worker)s"),),
-        killed_by=f"{_CONFORMANCE}test_a_worker_that_was_taken_for_dead_claims_nothing",
+        killed_by=f"{_CLAIMS}test_a_worker_that_was_taken_for_dead_claims_nothing",
     ),
     Mutant(
         name="delivery claimed by the dead, SQLite",
         guard="the same in the other dialect",
         changes=((CLAIMING, "if not Worker.objects.filter(pk=worker_id, stopped_at__isnull=True).exists():", "if False:"),),
-        killed_by=f"{_CONFORMANCE}test_a_worker_that_was_taken_for_dead_claims_nothing",
+        killed_by=f"{_CLAIMS}test_a_worker_that_was_taken_for_dead_claims_nothing",
         postgresql=False,
     ),
     Mutant(
@@ -89,7 +91,7 @@ WEBHOOKS = (
         changes=(
             ("webhooks.migrations.0001_initial", "fields=('message', 'endpoint'), name", "fields=('message', 'endpoint', 'id'), name"),
         ),
-        killed_by=f"{_CONFORMANCE}test_an_event_that_is_told_again_makes_no_second_delivery",
+        killed_by=f"{_FANOUT}test_an_event_that_is_told_again_makes_no_second_delivery",
     ),
     Mutant(
         name="pruned while it is sent again",
@@ -187,13 +189,13 @@ WEBHOOKS = (
         name="more than its places",
         guard="an endpoint gets no more requests at once than its places",
         changes=((CLAIMING, "LIMIT o.room FOR NO KEY UPDATE", "LIMIT 200 FOR NO KEY UPDATE"),),
-        killed_by=f"{_CONFORMANCE}test_each_endpoint_gets_no_more_than_its_places",
+        killed_by=f"{_CLAIMS}test_each_endpoint_gets_no_more_than_its_places",
     ),
     Mutant(
         name="more than its places, SQLite",
         guard="the same in the other dialect",
         changes=((CLAIMING, 'flat=True)[:places]', 'flat=True)[:200]'),),
-        killed_by=f"{_CONFORMANCE}test_each_endpoint_gets_no_more_than_its_places",
+        killed_by=f"{_CLAIMS}test_each_endpoint_gets_no_more_than_its_places",
         postgresql=False,
     ),
     Mutant(
@@ -209,7 +211,7 @@ WEBHOOKS = (
         changes=(
             (CLAIMING, "    WHERE e.id = k.id AND e.enabled AND (e.rest_until IS NULL OR e.rest_until <= {now})\n", "    WHERE e.id = k.id\n"),
         ),
-        killed_by=f"{_CONFORMANCE}test_endpoints_that_rest_or_are_full_take_nothing_of_the_room_of_others",
+        killed_by=f"{_CLAIMS}test_endpoints_that_rest_or_are_full_take_nothing_of_the_room_of_others",
     ),
     Mutant(
         name="a circuit that never opens",
